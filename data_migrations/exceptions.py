@@ -1,0 +1,92 @@
+"""Everything that can go wrong, in words that say what happened and what to do next.
+
+A class's docstring is its default message. Each is a ``CommandError``, so that a
+shell shows the message without a traceback and exits with ``returncode``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandError
+
+EXIT_FAILED = 1
+EXIT_REFUSED = 3
+EXIT_STOPPED = 4
+
+
+class DataMigrationError(CommandError):
+    """The data migration failed."""
+
+    exit_status = EXIT_FAILED
+
+    def __init__(self, message: str | None = None, **kwargs: Any) -> None:
+        kwargs.setdefault("returncode", self.exit_status)
+        super().__init__(message or (self.__doc__ or "").strip(), **kwargs)
+
+
+class Misconfigured(DataMigrationError):
+    """The data migration is not set up correctly. Run "manage.py check" for the details."""
+
+
+class UnknownMigration(DataMigrationError):
+    """There is no data migration of that name. "manage.py custom_migrations list" shows the known ones."""
+
+
+class BrokenMigration(DataMigrationError):
+    """The module of this data migration cannot be imported. Fix the import, then run it again."""
+
+
+class InvalidArgument(DataMigrationError):
+    """An argument has a value that the data migration does not take. Nothing was run."""
+
+
+class LedgerMissing(DataMigrationError):
+    """The tables of data_migrations do not exist in this database yet. Run "manage.py migrate data_migrations"."""
+
+
+class DatabaseUnavailable(DataMigrationError):
+    """The database does not answer. Nothing was run; start it, or check DATABASES, and run again."""
+
+
+class MigrationFailed(DataMigrationError):
+    """The data migration raised an error."""
+
+
+class VerificationFailed(MigrationFailed):
+    """verify() did not accept the result."""
+
+
+class LeaseLost(DataMigrationError):
+    """Another process took this data migration over while this one was not answering.
+
+    Nothing of this run was committed after that; the other process does the work.
+    """
+
+
+class Refused(DataMigrationError):
+    """The data migration was not started."""
+
+    exit_status = EXIT_REFUSED
+
+
+class AlreadyRunning(Refused):
+    """Another process is running this data migration. Nothing was started here."""
+
+
+class DependencyNotApplied(Refused):
+    """A data migration or schema migration that this one depends on is not applied. Nothing was started."""
+
+
+class NotReversible(Refused):
+    """This data migration has no reverse_migration(). Nothing was started."""
+
+
+class StoppedEarly(DataMigrationError):
+    """The data migration was stopped before its end. What was committed is kept; run it again to go on."""
+
+    exit_status = EXIT_STOPPED
+
+    def __init__(self, message: str | None = None, *, reason: str = "", **kwargs: Any) -> None:
+        self.reason = reason
+        super().__init__(message, **kwargs)

@@ -1,0 +1,77 @@
+"""Asking a run to stop at its next safe point, from a signal or from another thread."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+
+class StopRequested(BaseException):
+    """Unwinds the work after a request to stop.
+
+    Not an ``Exception``: a command's own ``except Exception`` around each row must not swallow it.
+    """
+
+
+class StopFlag:
+    """A request to stop, set by anybody, honoured by the run at its next safe point."""
+
+    def __init__(self) -> None:
+        self._reason: str | None = None
+        self._lock = threading.Lock()
+        self._event = threading.Event()
+
+    @property
+    def reason(self) -> str | None:
+        """Why the run is to stop, or None while it is to go on."""
+        return self._reason
+
+    def request(self, reason: str) -> None:
+        """Ask the run to stop; the first reason given stays."""
+        with self._lock:
+            if self._reason is None:
+                self._reason = reason
+        self._event.set()
+
+    def check(self) -> None:
+        """Raise ``StopRequested`` when somebody asked the run to stop."""
+        if self._reason is not None:
+            raise StopRequested(self._reason)
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep, but at most until somebody asks to stop. True when somebody did."""
+        return self._event.wait(seconds)
+
+
+@contextmanager
+def signals(flag: StopFlag, tell: Callable[[str], None]) -> Iterator[None]:
+    """Turn SIGTERM and the first SIGINT into a request on ``flag``; a second SIGINT interrupts at once.
+
+    Handlers that somebody else installed are left alone, and so is every thread but the main one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    previous: dict[int, Any] = {}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        if flag.reason is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        flag.request(name)
+        tell(f"{name} received: stopping at the next safe point. Press Ctrl-C again to stop at once.")
+
+    defaults = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    for number, default in defaults.items():
+        if signal.getsignal(number) is default:
+            previous[number] = signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
