@@ -1,0 +1,1 @@
+"""The operations console for data migrations, inside the Django admin."""
