@@ -1,1 +1,1 @@
-"""The operations console for data migrations, inside the Django admin."""
+"""The operations console: data migrations run from the admin by a background worker, their logs kept."""

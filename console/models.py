@@ -1,0 +1,270 @@
+"""What the console keeps: runs, their attempts, their logs, and the workers seen.
+
+No foreign key leaves the console's own tables: users and data may live in other databases.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+from django.utils import timezone
+
+from data_migrations.models import NAME_LENGTH
+from data_migrations.reporting import Door
+
+from .states import ACTIVE, FINISHED, Status
+
+
+def new_key() -> str:
+    """A key for a new run."""
+    return uuid.uuid4().hex
+
+
+class Kind(models.TextChoices):
+    """What was asked for."""
+
+    RUN = "run", "run"
+    DRY_RUN = "dry_run", "dry run"
+    REVERSE = "reverse", "reverse"
+    MARK = "mark", "mark as applied"
+    UNMARK = "unmark", "unmark"
+
+
+class Control(models.TextChoices):
+    """What a person asked of a run that is going on."""
+
+    NONE = "", "nothing"
+    CANCEL = "cancel", "cancel"
+    PAUSE = "pause", "pause"
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    """Questions asked of runs."""
+
+    def active(self) -> RunQuerySet:
+        """Those that wait for a worker or have one."""
+        return self.filter(status__in=ACTIVE)
+
+    def of(self, migration: str) -> RunQuerySet:
+        """Those of one data migration, newest first."""
+        return self.filter(migration=migration).order_by("-id")
+
+
+class Run(models.Model):
+    """One execution asked for, or one mark or unmark. Its status is changed by ``states.py`` only."""
+
+    key = models.CharField(max_length=32, unique=True, default=new_key, editable=False)
+    migration = models.CharField(max_length=NAME_LENGTH, db_index=True)
+    command_name = models.CharField(max_length=200, blank=True)
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.RUN)
+    status = models.CharField(max_length=12, choices=Status.choices, default=Status.ENQUEUED, db_index=True)
+    door = models.CharField(
+        max_length=10, choices=[(d.value, d.value) for d in Door], default=Door.WORKER.value
+    )
+    database = models.CharField(max_length=64, default="default")
+    force = models.BooleanField(default=False)
+    arguments = models.JSONField(default=dict, blank=True, encoder=DjangoJSONEncoder)
+    sealed_arguments = models.TextField(blank=True)
+    reason = models.TextField(blank=True)
+    requested_by = models.CharField(max_length=150, blank=True)
+    requested_by_pk = models.CharField(max_length=64, blank=True)
+    requested_at = models.DateTimeField(default=timezone.now, db_index=True)
+    once_key = models.CharField(max_length=64, unique=True, null=True, blank=True)
+
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    rung_at = models.DateTimeField(null=True, blank=True)
+    host = models.CharField(max_length=255, blank=True)
+    pid = models.PositiveBigIntegerField(null=True, blank=True)
+    attempt = models.PositiveIntegerField(default=0)
+    release = models.CharField(max_length=200, blank=True)
+    checksum = models.CharField(max_length=64, blank=True)
+    atomic = models.BooleanField(default=True)
+    begun = models.BooleanField(default=False)
+
+    control = models.CharField(max_length=10, choices=Control.choices, blank=True, default="")
+    control_by = models.CharField(max_length=150, blank=True)
+    control_at = models.DateTimeField(null=True, blank=True)
+
+    progress_done = models.BigIntegerField(null=True, blank=True)
+    progress_total = models.BigIntegerField(null=True, blank=True)
+    progress_at = models.DateTimeField(null=True, blank=True)
+
+    result = models.TextField(blank=True)
+    affected_rows = models.BigIntegerField(null=True, blank=True)
+    changes = models.JSONField(default=list, blank=True, encoder=DjangoJSONEncoder)
+    emails_held = models.PositiveIntegerField(default=0)
+    error_class = models.CharField(max_length=200, blank=True)
+    error_message = models.TextField(blank=True)
+    traceback = models.TextField(blank=True)
+    error_line = models.BigIntegerField(null=True, blank=True)
+    note = models.TextField(blank=True)
+
+    # The number of the next line; numbers start at 1 and have no gaps.
+    log_next = models.BigIntegerField(default=1)
+    # Bytes printed in all, bytes kept now, and the last line of the half that is kept for good.
+    log_bytes = models.BigIntegerField(default=0)
+    log_kept = models.BigIntegerField(default=0)
+    log_head = models.BigIntegerField(null=True, blank=True)
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-id",)
+        get_latest_by = "id"
+        verbose_name = "run"
+        default_permissions = ("view",)
+        permissions = (
+            ("run_migration", "Can run data migrations"),
+            ("dry_run_migration", "Can dry-run data migrations"),
+            ("cancel_run", "Can pause, resume and cancel runs"),
+            ("force_stop_run", "Can force-stop runs"),
+            ("approve_run", "Can approve runs"),
+            ("mark_migration", "Can mark data migrations as applied"),
+            ("unmark_migration", "Can unmark data migrations"),
+            ("view_log", "Can view the logs of runs"),
+            ("view_arguments", "Can view the arguments of runs"),
+            ("view_health", "Can view the health of the console"),
+        )
+        indexes = (
+            models.Index(fields=["migration", "-id"], name="console_run_of_migration"),
+            models.Index(fields=["status", "heartbeat_at"], name="console_run_stuck"),
+        )
+
+    def __str__(self) -> str:
+        return f"run {self.pk} of {self.migration}"
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it waits for a worker or has one."""
+        return self.status in ACTIVE
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it came to its end."""
+        return self.status in FINISHED
+
+    @property
+    def elapsed(self) -> timedelta | None:
+        """How long it has been going, or took; None before it started."""
+        if self.started_at is None:
+            return None
+        return (self.finished_at or timezone.now()) - self.started_at
+
+    @property
+    def lines(self) -> int:
+        """How many log lines were stored so far, including those that the cap took away."""
+        return self.log_next - 1
+
+
+class Attempt(models.Model):
+    """One delivery of a run to a process; ``number`` is its fencing token."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="attempts")
+    number = models.PositiveIntegerField()
+    host = models.CharField(max_length=255, blank=True)
+    pid = models.PositiveBigIntegerField(null=True, blank=True)
+    # With host and pid: which process exactly, so that a number used again is noticed.
+    machine = models.CharField(max_length=100, blank=True)
+    pid_started = models.CharField(max_length=32, blank=True)
+    worker = models.CharField(max_length=100, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=200, blank=True)
+    # How many records of its journal are in the database.
+    stored = models.BigIntegerField(default=0)
+
+    class Meta:
+        ordering = ("number",)
+        default_permissions = ()
+        constraints = (models.UniqueConstraint(fields=["run", "number"], name="console_attempt_once"),)
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of run {self.run_id}"
+
+
+class LogChunk(models.Model):
+    """Consecutive lines of a run's log, written once.
+
+    ``text`` is the lines joined by newlines; ``meta`` has for each line the milliseconds since
+    ``at`` and the letter of its level (``logs.LEVELS``).
+    """
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="chunks", db_index=False)
+    first = models.BigIntegerField()
+    count = models.PositiveIntegerField()
+    bytes = models.PositiveIntegerField()
+    at = models.DateTimeField()
+    text = models.TextField()
+    meta = models.TextField()
+
+    class Meta:
+        ordering = ("first",)
+        default_permissions = ()
+        constraints = (models.UniqueConstraint(fields=["run", "first"], name="console_chunk_once"),)
+
+    def __str__(self) -> str:
+        return f"lines {self.first} to {self.first + self.count - 1} of run {self.run_id}"
+
+
+class Worker(models.Model):
+    """A worker process and its last sign of life."""
+
+    host = models.CharField(max_length=255)
+    pid = models.PositiveBigIntegerField()
+    machine = models.CharField(max_length=100, blank=True)
+    pid_started = models.CharField(max_length=32, blank=True)
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField(db_index=True)
+    draining = models.BooleanField(default=False)
+    release = models.CharField(max_length=200, blank=True)
+    run = models.ForeignKey(Run, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+
+    class Meta:
+        ordering = ("host", "pid")
+        default_permissions = ()
+        constraints = (
+            models.UniqueConstraint(
+                fields=["host", "machine", "pid", "pid_started"], name="console_worker_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"worker {self.pid} on {self.host}"
+
+
+class Migration(models.Model):
+    """A registered data migration, as a row of the admin: it has no table, its facts come from the core.
+
+    Viewing it takes the permission to view runs, so that there is one permission to give.
+    """
+
+    name = models.CharField(primary_key=True, max_length=NAME_LENGTH)
+
+    class Meta:
+        managed = False
+        default_permissions = ()
+        verbose_name = "data migration"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def as_json(value: Any) -> Any:
+    """What a JSON column can take of any value: itself, or its text."""
+    encoder = DjangoJSONEncoder()
+    if isinstance(value, dict):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [as_json(item) for item in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    try:
+        return encoder.default(value)
+    except TypeError:
+        return str(value)

@@ -1,0 +1,90 @@
+"""The statuses of a run, the changes that are allowed and why, and the one way to make them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from django.apps import apps
+from django.db import models
+
+if TYPE_CHECKING:
+    from .models import Run
+
+
+class Status(models.TextChoices):
+    """Where a run is."""
+
+    ENQUEUED = "enqueued", "enqueued"
+    RUNNING = "running", "running"
+    PAUSED = "paused", "paused"
+    INTERRUPTED = "interrupted", "interrupted"
+    CANCELLED = "cancelled", "cancelled"
+    SUCCEEDED = "succeeded", "succeeded"
+    FAILED = "failed", "failed"
+
+
+# A run that waits for a worker or has one.
+ACTIVE = (Status.ENQUEUED, Status.RUNNING)
+# A run that came to its end.
+FINISHED = (Status.CANCELLED, Status.SUCCEEDED, Status.FAILED)
+
+TRANSITIONS: dict[tuple[Status, Status], str] = {
+    (Status.ENQUEUED, Status.RUNNING): "a worker claimed it",
+    (Status.ENQUEUED, Status.CANCELLED): "a person cancelled it before a worker took it",
+    (Status.ENQUEUED, Status.FAILED): "the queue could not be reached, or it cannot be run any more",
+    (Status.RUNNING, Status.SUCCEEDED): "the work is done",
+    (Status.RUNNING, Status.FAILED): "the work raised an error or was refused",
+    (Status.RUNNING, Status.CANCELLED): "it stopped at a safe point because a person cancelled it",
+    (Status.RUNNING, Status.PAUSED): "it stopped at a safe point because a person paused it",
+    (Status.RUNNING, Status.ENQUEUED): "its worker was asked to stop and gave it back",
+    (Status.RUNNING, Status.INTERRUPTED): "its process is gone, or gives no sign of life",
+    (Status.PAUSED, Status.ENQUEUED): "a person resumed it",
+    (Status.PAUSED, Status.CANCELLED): "a person cancelled it while it was paused",
+    (Status.INTERRUPTED, Status.ENQUEUED): "it is safe to take up again, or a person asked for it",
+    (Status.INTERRUPTED, Status.CANCELLED): "a person closed it, or its process had stopped for one",
+    (Status.INTERRUPTED, Status.SUCCEEDED): "its process was only out of sight and had finished",
+    (Status.INTERRUPTED, Status.FAILED): "its process was only out of sight and had failed",
+    (Status.INTERRUPTED, Status.PAUSED): "its process was only out of sight and had paused",
+}
+
+
+class ForbiddenTransition(ValueError):
+    """A run may not go from the one status to the other."""
+
+    def __init__(self, source: str, target: str) -> None:
+        super().__init__(f"A run may not go from {source} to {target}.")
+
+
+def transition(
+    run_id: int,
+    to: Status,
+    *,
+    expect: Status | Iterable[Status],
+    attempt: int | None = None,
+    **fields: Any,
+) -> bool:
+    """Change a run's status, if it still has one of the statuses in ``expect``.
+
+    Args:
+        run_id: primary key of the run.
+        to: the new status.
+        expect: the statuses that the run may have now; each must be allowed to go to ``to``.
+        attempt: when given, the run must also still be on this attempt.
+        fields: what else to store with it, in the same UPDATE.
+
+    Returns:
+        Whether the change was made. False: somebody else was faster.
+
+    Raises:
+        ForbiddenTransition: the table does not allow it; a mistake in the program.
+    """
+    sources = [expect] if isinstance(expect, str) else list(expect)
+    for source in sources:
+        if (Status(source), to) not in TRANSITIONS:
+            raise ForbiddenTransition(source, to)
+    model: type[Run] = apps.get_model("console", "Run")
+    runs = model.objects.filter(pk=run_id, status__in=sources)
+    if attempt is not None:
+        runs = runs.filter(attempt=attempt)
+    return runs.update(status=to, **fields) == 1
