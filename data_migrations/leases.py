@@ -1,0 +1,293 @@
+"""The lease: one process at a time may run a migration, and one that lost it commits nothing.
+
+One row a migration, in the database that holds the data: owner, fencing token, expiry. The
+token rises with each taking, and whoever commits work locks the row first and compares it
+(fencing tokens as in M. Kleppmann, "How to do distributed locking", 2016).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from django.db import connections, transaction
+from django.db.utils import Error, OperationalError
+
+from . import conf, databases
+from .exceptions import AlreadyRunning, LeaseLost
+from .models import Lease
+from .processes import Process
+from .reporting import Holder
+from .stopping import StopFlag
+
+logger = logging.getLogger("data_migrations")
+
+
+class HeldLease:
+    """The right to run one migration, held by this process until released or lost."""
+
+    def __init__(self, name: str, using: str, token: int, owner: str, previous: Lease) -> None:
+        self.name = name
+        self.using = using
+        self.token = token
+        self.owner = owner
+        # How the row looked before: who held it, and whether that run came to its end.
+        self.previous = previous
+        self.session = ""
+
+    def confirm(self) -> None:
+        """Lock the lease row in the current transaction and make sure that it is still ours.
+
+        Called just before each commit that counts: from here to the commit nobody can take the
+        lease over, and before it the heartbeat is not held up.
+
+        Raises:
+            LeaseLost: somebody took it over.
+        """
+        rows = Lease.objects.using(self.using).filter(name=self.name)
+        if connections[self.using].vendor == "sqlite":
+            rows.update(name=self.name)
+        else:
+            rows = rows.select_for_update()
+        row = rows.first()
+        if row is None or row.token != self.token or row.owner != self.owner:
+            raise LeaseLost()
+
+    def release(self, *, unfinished: bool = False) -> None:
+        """Give the lease back, in the current transaction if there is one; does nothing once it is lost."""
+        Lease.objects.using(self.using).filter(name=self.name, token=self.token, owner=self.owner).update(
+            owner="", session="", expires_at=None, unfinished=unfinished
+        )
+
+    def renew(self) -> bool:
+        """Move the expiry on. False when the lease is lost."""
+        expires = databases.now(self.using) + timedelta(seconds=conf.lease_seconds())
+        return bool(
+            Lease.objects.using(self.using)
+            .filter(name=self.name, token=self.token, owner=self.owner)
+            .update(expires_at=expires, session=self.session)
+        )
+
+
+class Heartbeat(threading.Thread):
+    """Renews a lease through a connection of its own; asks the run to stop when the lease is lost."""
+
+    def __init__(self, lease: HeldLease, stop: StopFlag) -> None:
+        super().__init__(name=f"lease of {lease.name}", daemon=True)
+        self.lease = lease
+        self.stop_flag = stop
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        connection = connections[self.lease.using]
+        try:
+            while not self.ended.wait(conf.heartbeat_seconds()):
+                try:
+                    with databases.short_lock_waits(self.lease.using):
+                        kept = self.lease.renew()
+                except Error:
+                    # Blocked (the run itself may hold SQLite's write lock) or cut off: nobody else got
+                    # further, or the token tells at the commit. The next beat tries again.
+                    connection.close()
+                    continue
+                if not kept and not self.ended.is_set():
+                    self.stop_flag.request("lease lost")
+                    return
+        finally:
+            connection.close()
+
+    def end(self) -> None:
+        """Stop beating, and wait until the thread's connection is closed."""
+        self.ended.set()
+        self.join(timeout=10)
+
+
+def is_live(row: Lease, now: datetime) -> bool:
+    """Whether the one who holds the lease may still be at work."""
+    if not row.owner or row.expires_at is None or row.expires_at <= now:
+        return False
+    process = Process(row.host, row.machine, row.pid, row.pid_started)
+    return not process.is_gone and not databases.is_session_gone(row._state.db or "default", row.session)
+
+
+@contextmanager
+def hold(
+    name: str,
+    using: str,
+    *,
+    stop: StopFlag,
+    wait: bool = True,
+    timeout: float | None = None,
+    keeps_partial_work: bool = False,
+    on_wait: Callable[[Holder], None] = lambda holder: None,
+) -> Iterator[HeldLease]:
+    """Hold the lease of a migration while the block runs.
+
+    Inside somebody's transaction the row stays locked until that transaction ends, which is
+    lease and fence in one. Otherwise the taking is committed at once and a thread renews it.
+
+    Args:
+        wait: wait for another holder, at most ``timeout`` seconds (None: as long as it takes).
+        keeps_partial_work: the run commits before its end, so an end that never comes is noted.
+        on_wait: told once who holds the lease when this call has to wait.
+
+    Raises:
+        AlreadyRunning: somebody else holds it and we do not, or no longer, wait.
+        StopRequested: somebody asked to stop while we waited.
+    """
+    inside = connections[using].in_atomic_block
+    take = _lock_in_transaction if inside else _take
+    lease = _wait_for(take, name, using, stop, wait, timeout, on_wait, keeps_partial_work)
+    if inside or _is_private(using):
+        heartbeat = None
+    else:
+        heartbeat = Heartbeat(lease, stop)
+        heartbeat.start()
+    try:
+        yield lease
+    finally:
+        if heartbeat is not None:
+            heartbeat.end()
+        if not inside:
+            _release_quietly(lease, unfinished=keeps_partial_work)
+
+
+def _wait_for(
+    take: Callable[[str, str, bool], HeldLease | Holder],
+    name: str,
+    using: str,
+    stop: StopFlag,
+    wait: bool,
+    timeout: float | None,
+    on_wait: Callable[[Holder], None],
+    keeps_partial_work: bool,
+) -> HeldLease:
+    began = time.monotonic()
+    told = False
+    while True:
+        taken = take(name, using, keeps_partial_work)
+        if isinstance(taken, HeldLease):
+            return taken
+        waited = time.monotonic() - began
+        if not wait:
+            raise AlreadyRunning(
+                f"{name} is being run by {taken}. Nothing was started here. Leave out --no-wait to wait for it."
+            )
+        if timeout is not None and waited >= timeout:
+            raise AlreadyRunning(
+                f"{name} is still being run by {taken} after a wait of {waited:.0f} s. Nothing was started here. "
+                "Run this again later; if the other one is already applied by then, this one says so and succeeds."
+            )
+        if not told:
+            on_wait(taken)
+            told = True
+        stop.wait(conf.get("POLL_SECONDS"))
+        stop.check()
+
+
+def _ensure_row(name: str, using: str) -> None:
+    rows = Lease.objects.using(using)
+    if not rows.filter(name=name).exists():
+        rows.bulk_create([Lease(name=name)], ignore_conflicts=True)
+
+
+def _peek(name: str, using: str) -> Holder:
+    try:
+        row = Lease.objects.using(using).filter(name=name).first()
+    except OperationalError:
+        return Holder()
+    return row.holder if row is not None and row.owner else Holder()
+
+
+def _take(name: str, using: str, keeps_partial_work: bool) -> HeldLease | Holder:
+    """Take the lease in a transaction of its own, or say who has it."""
+    try:
+        with databases.short_lock_waits(using):
+            _ensure_row(name, using)
+            with transaction.atomic(using=using):
+                row = databases.lock(Lease, using, name=name)
+                if row is None:
+                    return _peek(name, using)
+                now = databases.now(using)
+                if is_live(row, now):
+                    return row.holder
+                return _hand_over(row, using, now, keeps_partial_work)
+    except OperationalError as error:
+        if not databases.is_transient(error):
+            raise
+        return _peek(name, using)
+
+
+def _hand_over(row: Lease, using: str, now: datetime, keeps_partial_work: bool) -> HeldLease:
+    previous = Lease.objects.using(using).get(pk=row.pk)
+    if row.owner:
+        logger.warning("Taking %s over from %s, which no longer answers.", row.name, row.holder)
+        # Its transaction may hold locks on the very rows that the new owner is about to change.
+        databases.end_session(using, row.session)
+    process = Process.current()
+    row.owner = uuid.uuid4().hex
+    row.token += 1
+    row.acquired_at = now
+    row.expires_at = now + timedelta(seconds=conf.lease_seconds())
+    row.host, row.machine, row.pid, row.pid_started = process.host, process.machine, process.pid, process.started
+    row.session = ""
+    row.unfinished = keeps_partial_work
+    row.save(using=using)
+    return HeldLease(row.name, using, row.token, row.owner, previous)
+
+
+def _lock_in_transaction(name: str, using: str, keeps_partial_work: bool) -> HeldLease | Holder:
+    """Lock the lease row within the caller's transaction, or say who has it.
+
+    The row keeps no owner: others see it locked, and once it is free the ledger tells them.
+    """
+    connection = connections[using]
+    try:
+        # A savepoint: on PostgreSQL going back to it also lets go of the lock, so that one can wait.
+        with databases.short_lock_waits(using), transaction.atomic(using=using):
+            _ensure_row(name, using)
+            row = databases.lock(Lease, using, name=name)
+            if row is None:
+                raise _Busy(_peek(name, using))
+            if is_live(row, databases.now(using)):
+                raise _Busy(row.holder)
+            row.token += 1
+            row.owner, row.session, row.expires_at = "", "", None
+            row.save(using=using)
+            return HeldLease(name, using, row.token, "", row)
+    except _Busy as busy:
+        if connection.vendor != "postgresql":
+            # The one that we would wait for needs the locks that our transaction keeps.
+            raise AlreadyRunning(
+                f"{name} is being run by {busy.holder}. Nothing was started here. A transaction cannot wait for "
+                "it; run this again when that run has ended."
+            ) from None
+        return busy.holder
+    except OperationalError as error:
+        if not databases.is_transient(error) or connection.needs_rollback:
+            raise
+        return Holder()
+
+
+class _Busy(Exception):
+    def __init__(self, holder: Holder) -> None:
+        self.holder = holder
+
+
+def _is_private(using: str) -> bool:
+    """Whether the database lives in this process's memory, out of everybody else's reach."""
+    connection = connections[using]
+    return connection.vendor == "sqlite" and connection.is_in_memory_db()  # type: ignore[attr-defined]
+
+
+def _release_quietly(lease: HeldLease, *, unfinished: bool) -> None:
+    """Give back what is still held after the block; a database that is gone lets it expire instead."""
+    try:
+        lease.release(unfinished=unfinished)
+    except Error:
+        logger.debug("The lease of %s could not be given back and will expire.", lease.name, exc_info=True)

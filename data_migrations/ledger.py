@@ -1,0 +1,163 @@
+"""The ledger: which data migrations are applied. A row means applied; nothing else writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.db import connections, transaction
+
+from . import databases
+from .exceptions import AlreadyRunning, LedgerMissing
+from .leases import is_live
+from .models import AppliedMigration, Event, Lease, LedgerEvent
+from .reporting import Door
+
+
+def require_tables(using: str) -> None:
+    """Make sure that the tables are there, by looking, since a failing query would spoil an open transaction.
+
+    Raises:
+        LedgerMissing: one is not.
+    """
+    tables = set(connections[using].introspection.table_names())
+    missing = [m._meta.db_table for m in (AppliedMigration, LedgerEvent, Lease) if m._meta.db_table not in tables]
+    if missing:
+        option = "" if using == "default" else f" --database {using}"
+        raise LedgerMissing(
+            f"The table {missing[0]} does not exist in the database {using!r}. Nothing was run. Create it with "
+            f'"manage.py migrate data_migrations{option}"; a Django migration that uses RunDataMigration needs '
+            '("data_migrations", "0001_initial") among its dependencies.'
+        )
+
+
+def get(name: str, using: str) -> AppliedMigration | None:
+    """The record of a migration, or None while it is not applied."""
+    return AppliedMigration.objects.using(using).filter(name=name).first()
+
+
+def is_applied(name: str, using: str) -> bool:
+    """Whether the migration has a record."""
+    return AppliedMigration.objects.using(using).filter(name=name).exists()
+
+
+def applied(using: str) -> dict[str, AppliedMigration]:
+    """All records, by name."""
+    return {record.name: record for record in AppliedMigration.objects.using(using)}
+
+
+def events(name: str, using: str) -> list[LedgerEvent]:
+    """The history of one record, oldest first."""
+    return list(LedgerEvent.objects.using(using).filter(name=name))
+
+
+def record(
+    name: str,
+    *,
+    using: str,
+    by: str,
+    door: Door,
+    reason: str = "",
+    duration: float | None = None,
+    result: str = "",
+    affected_rows: int | None = None,
+    checksum: str = "",
+) -> AppliedMigration:
+    """Write that a migration is applied, again if it was already; call it inside the transaction of the work.
+
+    ``duration`` is in seconds.
+    """
+    now = databases.now(using)
+    values = {
+        "applied_at": now,
+        "by": by,
+        "door": door,
+        "duration": duration,
+        "result": result,
+        "affected_rows": affected_rows,
+        "checksum": checksum,
+    }
+    with transaction.atomic(using=using):
+        row = AppliedMigration.objects.using(using).select_for_update().filter(name=name).first()
+        if row is None:
+            row = AppliedMigration.objects.using(using).create(name=name, **values)
+            event = Event.MARKED if door == Door.MARKED else Event.APPLIED
+        else:
+            for field, value in values.items():
+                setattr(row, field, value)
+            row.times_applied += 1
+            row.save(using=using)
+            event = Event.REAPPLIED
+        _note(name, event, using, by, door, reason)
+    return row
+
+
+def remove(name: str, *, using: str, by: str, door: Door, reason: str = "", event: Event = Event.REVERSED) -> bool:
+    """Take a record out; call it inside the transaction that undoes the work. False when there was none."""
+    with transaction.atomic(using=using):
+        deleted, _ = AppliedMigration.objects.using(using).filter(name=name).delete()
+        if deleted:
+            _note(name, event, using, by, door, reason)
+    return bool(deleted)
+
+
+def mark(
+    names: Iterable[str],
+    *,
+    using: str,
+    by: str,
+    reason: str = "",
+    door: Door = Door.MARKED,
+    checksums: dict[str, str] | None = None,
+) -> list[str]:
+    """Write records without running anything, all or none. Gives the names that had no record yet.
+
+    Raises:
+        AlreadyRunning: one of them is being run now.
+    """
+    marked = []
+    with transaction.atomic(using=using):
+        for name in dict.fromkeys(names):
+            _require_idle(name, using)
+            if not is_applied(name, using):
+                record(name, using=using, by=by, door=door, reason=reason, checksum=(checksums or {}).get(name, ""))
+                marked.append(name)
+    return marked
+
+
+def unmark(
+    names: Iterable[str], *, using: str, by: str, reason: str = "", door: Door = Door.MARKED
+) -> list[str]:
+    """Take records out without undoing anything, all or none. Gives the names that had a record.
+
+    Raises:
+        AlreadyRunning: one of them is being run now.
+    """
+    with transaction.atomic(using=using):
+        unmarked = []
+        for name in dict.fromkeys(names):
+            _require_idle(name, using)
+            if remove(name, using=using, by=by, door=door, reason=reason, event=Event.UNMARKED):
+                unmarked.append(name)
+    return unmarked
+
+
+def _require_idle(name: str, using: str) -> None:
+    """Lock the lease row to the end of the transaction, so that no run starts under our hands."""
+    rows = Lease.objects.using(using)
+    if not rows.filter(name=name).exists():
+        rows.bulk_create([Lease(name=name)], ignore_conflicts=True)
+    row = databases.lock(Lease, using, name=name)
+    if row is None or is_live(row, databases.now(using)):
+        holder = row.holder if row is not None else "another transaction"
+        raise AlreadyRunning(
+            f"{name} is being run by {holder}, so its record was left as it is. Wait until that run has ended."
+        )
+    # An interrupted run is settled by a person's word.
+    row.owner, row.session, row.expires_at, row.unfinished = "", "", None, False
+    row.save(using=using)
+
+
+def _note(name: str, event: Event, using: str, by: str, door: Door, reason: str) -> None:
+    LedgerEvent.objects.using(using).create(
+        name=name, event=event, at=databases.now(using), by=by, door=door, reason=reason
+    )

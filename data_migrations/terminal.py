@@ -1,0 +1,93 @@
+"""The reporter of a shell: sentences, and a progress bar where there is a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import OutputWrapper
+from django.core.management.color import Style
+from tqdm import tqdm
+
+from .exceptions import MigrationFailed
+from .reporting import Holder, Outcome, OutcomeKind, Reporter, RunInfo
+
+
+class TerminalReporter(Reporter):
+    """Tells a person at a shell what happens. What the command itself prints is not repeated."""
+
+    def __init__(self, stdout: OutputWrapper, stderr: OutputWrapper, style: Style, verbosity: int = 1) -> None:
+        # The wrappers' own streams: what we say is reported by ourselves, not captured a second time.
+        self.stdout = OutputWrapper(stdout._out)
+        self.stderr = OutputWrapper(stderr._out)
+        self.style = style
+        self.verbosity = verbosity
+        self.name = ""
+        self.bar: tqdm[Any] | None = None
+
+    def started(self, run: RunInfo) -> None:
+        self.name = run.name
+
+    def waiting(self, holder: Holder) -> None:
+        self._say(self.style.NOTICE(f"{self.name} is being run by {holder}. Waiting for it."))
+
+    def message(self, level: str, text: str) -> None:
+        styles = {"success": self.style.SUCCESS, "warning": self.style.WARNING, "error": self.style.ERROR}
+        style = styles.get(level, str)
+        if level in ("warning", "error"):
+            self._close_bar()
+            self.stderr.write(style(text))
+        else:
+            self._say(style(text))
+
+    def progress(self, done: int, total: int | None) -> None:
+        if not self.stderr.isatty() or self.verbosity < 1:
+            return
+        if self.bar is None:
+            self.bar = tqdm(total=total, file=self.stderr._out, unit="row", leave=False, dynamic_ncols=True)
+        if total is not None and self.bar.total != total:
+            self.bar.total = total
+        self.bar.update(done - self.bar.n)
+
+    def finished(self, outcome: Outcome) -> None:
+        self._close_bar()
+        if outcome.result:
+            self._say(f"Result: {outcome.result}")
+        for sentence in summary(self.name, outcome):
+            style = self.style.SUCCESS if outcome.kind == OutcomeKind.APPLIED else str
+            self._say(style(sentence))
+
+    def failed(self, error: BaseException, traceback_text: str) -> None:
+        self._close_bar()
+        # The message itself is printed by Django, last, where one looks first.
+        if isinstance(error, MigrationFailed) and traceback_text:
+            self.stderr.write(traceback_text)
+
+    def _say(self, text: str) -> None:
+        self._close_bar()
+        if self.verbosity >= 1:
+            self.stdout.write(text)
+
+    def _close_bar(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+
+
+def summary(name: str, outcome: Outcome) -> list[str]:
+    """How the run ended, in sentences for a person."""
+    if outcome.kind == OutcomeKind.ALREADY_APPLIED:
+        return [f"{name} is already applied. Nothing was run."]
+    if outcome.kind == OutcomeKind.NOT_APPLIED:
+        return [f"{name} is not applied, so there is nothing to reverse."]
+    if outcome.kind == OutcomeKind.REVERSED:
+        return [f"{name} is reversed in {outcome.duration:.1f} s and pending again."]
+    if outcome.kind == OutcomeKind.APPLIED:
+        rows = "" if outcome.affected_rows is None else f", {outcome.affected_rows} rows affected"
+        return [f"{name} is applied in {outcome.duration:.1f} s{rows}."]
+    sentences = [
+        f"  {change.table}: {change.inserted} inserted, {change.updated} updated, {change.deleted} deleted"
+        for change in outcome.changes
+    ]
+    head = "It would have changed these rows:" if sentences else "It would have changed no rows."
+    tail = [f"E-mails held back: {outcome.emails_held}."] if outcome.emails_held else []
+    return [head, *sentences, *tail, f"Dry run of {name} done in {outcome.duration:.1f} s. Nothing was kept."]
