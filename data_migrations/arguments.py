@@ -14,6 +14,7 @@ from .exceptions import InvalidArgument
 
 MASKED = "********"
 
+_BASE_PACKAGE = f"{__package__}.management.commands.base"
 _COUNTED = (argparse._CountAction,)
 _BOOLEAN = (argparse._StoreTrueAction, argparse._StoreFalseAction, argparse.BooleanOptionalAction)
 _LISTS = (argparse._AppendAction, argparse._ExtendAction)
@@ -43,10 +44,7 @@ class Argument:
 
 def own_actions(command: BaseCommand) -> list[argparse.Action]:
     """The argparse actions that the command has beyond ours and Django's."""
-    # Imported late: the base command itself uses this module.
-    from .management.commands.base import BatchedCommand, IdempotentCommand
-
-    base = BatchedCommand if isinstance(command, BatchedCommand) else IdempotentCommand
+    base = next(cls for cls in type(command).__mro__ if cls.__module__.startswith(_BASE_PACKAGE))
     ours = {action.dest for action in base().create_parser("manage.py", "x")._actions}
     parser = command.create_parser("manage.py", "x")
     return [action for action in parser._actions if action.dest not in ours]

@@ -138,6 +138,19 @@ def is_connection_lost(using: str, error: BaseException) -> bool:
     return connection.vendor != "sqlite" and not connection.is_usable()
 
 
+def reconnect(using: str) -> bool:
+    """Replace a connection that no longer works. False when there is none to be had, or a transaction is open on it."""
+    connection = connections[using]
+    if connection.in_atomic_block:
+        return False
+    try:
+        connection.close()
+        connection.ensure_connection()
+    except Error:
+        return False
+    return True
+
+
 def session(using: str) -> str:
     """A name for this database session that no other will ever have; empty where there is none to be had."""
     connection = connections[using]
@@ -158,7 +171,9 @@ def is_session_gone(using: str, name: str) -> bool:
         return False
     pid, _, since = name.partition("/")
     with connection.cursor() as cursor:
-        cursor.execute("SELECT extract(epoch FROM backend_start)::text FROM pg_stat_activity WHERE pid = %s", [int(pid)])
+        cursor.execute(
+            "SELECT extract(epoch FROM backend_start)::text FROM pg_stat_activity WHERE pid = %s", [int(pid)]
+        )
         row = cursor.fetchone()
     # The start is hidden from roles that may not see it: then nothing is certain.
     return row is None or (row[0] is not None and row[0] != since)
@@ -181,4 +196,3 @@ def end_session(using: str, name: str) -> bool:
     except Error:
         # Another role's session: its locks stay until it wakes, and its commit is fenced all the same.
         return False
-

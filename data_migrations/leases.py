@@ -287,7 +287,10 @@ def _is_private(using: str) -> bool:
 
 def _release_quietly(lease: HeldLease, *, unfinished: bool) -> None:
     """Give back what is still held after the block; a database that is gone lets it expire instead."""
+    connection = connections[lease.using]
     try:
+        if not connection.is_usable():
+            connection.close()
         lease.release(unfinished=unfinished)
     except Error:
         logger.debug("The lease of %s could not be given back and will expire.", lease.name, exc_info=True)

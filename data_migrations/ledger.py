@@ -124,9 +124,7 @@ def mark(
     return marked
 
 
-def unmark(
-    names: Iterable[str], *, using: str, by: str, reason: str = "", door: Door = Door.MARKED
-) -> list[str]:
+def unmark(names: Iterable[str], *, using: str, by: str, reason: str = "", door: Door = Door.MARKED) -> list[str]:
     """Take records out without undoing anything, all or none. Gives the names that had a record.
 
     Raises:

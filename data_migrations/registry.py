@@ -48,8 +48,7 @@ class RegisteredMigration:
     @property
     def checksum(self) -> str:
         """SHA-256 of the source, hexadecimal; empty without a source."""
-        source = self.source
-        return hashlib.sha256(source.encode()).hexdigest() if source else ""
+        return checksum(self.module_name)
 
     @property
     def atomic(self) -> bool:
@@ -77,6 +76,12 @@ class RegisteredMigration:
         return tuple(self.command_class.sensitive_arguments) if self.command_class else ()
 
 
+def checksum(module_name: str) -> str:
+    """SHA-256 of a module's source, hexadecimal; empty where there is none to read."""
+    source = _source(module_name)
+    return hashlib.sha256(source.encode()).hexdigest() if source else ""
+
+
 def _source(module_name: str) -> str:
     spec = _spec(module_name)
     loader = spec.loader if spec else None
@@ -95,7 +100,7 @@ def _spec(module_name: str) -> ModuleSpec | None:
 
 @cache
 def _discover() -> tuple[RegisteredMigration, ...]:
-    from .management.commands.base import BatchedCommand, IdempotentCommand
+    from .management.commands.base import IdempotentCommand
 
     found = []
     for command_name, app in sorted(get_commands().items()):
@@ -117,7 +122,7 @@ def _discover() -> tuple[RegisteredMigration, ...]:
         if (
             inspect.isclass(command_class)
             and issubclass(command_class, IdempotentCommand)
-            and command_class not in (IdempotentCommand, BatchedCommand)
+            and command_class.__module__ == module_name
         ):
             name = command_class.migration_name or command_name
             found.append(RegisteredMigration(name, command_name, app_name, module_name, command_class))

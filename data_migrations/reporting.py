@@ -73,7 +73,10 @@ class RunInfo:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended. ``duration`` is in seconds, ``affected_rows`` None where nothing was counted."""
+    """How a run ended. ``duration`` is in seconds, ``affected_rows`` None where nothing was counted.
+
+    ``provisional``: a transaction around the run is still open, and only its commit makes it true.
+    """
 
     kind: OutcomeKind
     result: str = ""
@@ -81,6 +84,7 @@ class Outcome:
     duration: float = 0.0
     changes: Sequence[TableChange] = field(default_factory=tuple)
     emails_held: int = 0
+    provisional: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,10 @@ class Reporter:
         """So much is done, of so much if that is known."""
 
     def finished(self, outcome: Outcome) -> None:
-        """The run ended well."""
+        """The run ended well; a provisional outcome is true only once ``committed`` is told as well."""
+
+    def committed(self) -> None:
+        """The transaction around a provisional outcome was committed; never told when it was rolled back."""
 
     def failed(self, error: BaseException, traceback_text: str) -> None:
         """The run failed, was refused or was stopped early."""
@@ -184,6 +191,9 @@ class Broadcast(Reporter):
 
     def finished(self, outcome: Outcome) -> None:
         self._tell("finished", outcome)
+
+    def committed(self) -> None:
+        self._tell("committed")
 
     def failed(self, error: BaseException, traceback_text: str) -> None:
         self._tell("failed", error, traceback_text)

@@ -1,0 +1,156 @@
+"""System checks: what is wrong with a data migration before anybody runs it."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+
+from . import conf, registry
+from .models import NAME_LENGTH
+from .registry import RegisteredMigration
+
+CONVENTION = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*?(_v\d+)?_\d{4}_(0[1-9]|1[0-2])_(0[1-9]|[12]\d|3[01])")
+
+
+@checks.register("data_migrations")
+def check_settings(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Unknown keys and values that cannot work in ``DATA_MIGRATIONS``."""
+    given = getattr(settings, "DATA_MIGRATIONS", {})
+    if not isinstance(given, dict):
+        return [checks.Error("DATA_MIGRATIONS is not a dict.", id="data_migrations.E006")]
+    found: list[checks.CheckMessage] = [
+        checks.Error(
+            f"DATA_MIGRATIONS has an unknown key {key!r}.",
+            hint=f"The known keys are {', '.join(conf.DEFAULTS)}.",
+            id="data_migrations.E006",
+        )
+        for key in given
+        if key not in conf.DEFAULTS
+    ]
+    if conf.heartbeat_seconds() * 2 > conf.lease_seconds():
+        found.append(
+            checks.Error(
+                "DATA_MIGRATIONS['HEARTBEAT_SECONDS'] is more than half of LEASE_SECONDS: one late heartbeat would "
+                "lose the lease.",
+                hint="Leave HEARTBEAT_SECONDS out; it is then a third of LEASE_SECONDS.",
+                id="data_migrations.E007",
+            )
+        )
+    for pattern in conf.get("MASK"):
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            found.append(
+                checks.Error(
+                    f"DATA_MIGRATIONS['MASK'] has {pattern!r}, which is no regular expression: {error}.",
+                    id="data_migrations.E008",
+                )
+            )
+    return found
+
+
+@checks.register("data_migrations")
+def check_names(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Each data migration has a name of its own that fits into the ledger."""
+    found: list[checks.CheckMessage] = []
+    by_name: dict[str, list[RegisteredMigration]] = defaultdict(list)
+    for migration in registry.all_migrations():
+        if migration.command_class is None:
+            found.append(
+                checks.Warning(
+                    f"The data migration module {migration.module_name} cannot be imported.",
+                    hint=migration.error.strip().splitlines()[-1],
+                    id="data_migrations.W002",
+                )
+            )
+            continue
+        name = migration.command_class.migration_name
+        if not name:
+            found.append(
+                checks.Error(
+                    f"{migration.module_name}.Command has no migration_name.",
+                    hint=f'Set one, such as migration_name = "{migration.command_name}_2026_01_31", and never change it.',
+                    id="data_migrations.E001",
+                )
+            )
+            continue
+        by_name[name].append(migration)
+        if len(name) > NAME_LENGTH:
+            found.append(
+                checks.Error(
+                    f"The migration_name of {migration.module_name} has {len(name)} characters.",
+                    hint=f"The ledger holds {NAME_LENGTH}.",
+                    id="data_migrations.E003",
+                )
+            )
+        elif not CONVENTION.fullmatch(name):
+            found.append(
+                checks.Warning(
+                    f"The migration_name {name!r} does not follow the convention.",
+                    hint="{description}_{version}_{YYYY_MM_DD}, the version optional, such as "
+                    "lowercase_emails_v1_2026_01_31. Other names work.",
+                    id="data_migrations.W001",
+                )
+            )
+    for name, migrations in by_name.items():
+        if len(migrations) > 1:
+            modules = " and ".join(migration.module_name for migration in migrations)
+            found.append(
+                checks.Error(
+                    f"{modules} have the same migration_name {name!r}, so only one of them would ever run.",
+                    hint="Give the newer one a name of its own.",
+                    id="data_migrations.E002",
+                )
+            )
+    return found
+
+
+@checks.register("data_migrations")
+def check_dependencies(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """What ``depends_on`` names exists and does not lead back."""
+    migrations = {m.name: m for m in registry.all_migrations()}
+    found: list[checks.CheckMessage] = [
+        checks.Error(
+            f"{migration.name!r} depends on {name!r}, which is no data migration.",
+            hint="Correct depends_on; it takes migration names, not command names.",
+            id="data_migrations.E004",
+        )
+        for migration in migrations.values()
+        for name in migration.depends_on
+        if name not in migrations
+    ]
+    found += [
+        checks.Error(
+            f"depends_on leads in a circle: {' -> '.join(circle)}.",
+            hint="Take one of these out.",
+            id="data_migrations.E005",
+        )
+        for circle in circles({name: m.depends_on for name, m in migrations.items()})
+    ]
+    return found
+
+
+def circles(graph: dict[str, Sequence[str]]) -> list[list[str]]:
+    """Every circle in a graph once, each as the names along it with the first again at its end."""
+    found: dict[frozenset[str], list[str]] = {}
+    done: set[str] = set()
+
+    def follow(name: str, path: list[str]) -> None:
+        if name in path:
+            circle = [*path[path.index(name) :], name]
+            found.setdefault(frozenset(circle), circle)
+            return
+        if name in done:
+            return
+        for successor in graph.get(name, ()):
+            follow(successor, [*path, name])
+        done.add(name)
+
+    for name in sorted(graph):
+        follow(name, [])
+    return list(found.values())

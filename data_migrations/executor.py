@@ -1,0 +1,498 @@
+"""Running one data migration, whichever door it came through.
+
+resolve -> gate -> lease -> already applied? -> transaction, audit off -> perform -> verify
+-> record in the ledger, same transaction -> release -> report
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+import traceback
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from getpass import getuser
+from typing import Any, Protocol
+
+from django.core.management.base import OutputWrapper
+from django.db import connections, transaction
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.utils import Error
+
+from . import arguments, audit, databases, hints, leases, ledger, registry
+from .capture import captured
+from .changes import ChangeCounter
+from .dryrun import undone
+from .exceptions import (
+    DataMigrationError,
+    DependencyNotApplied,
+    LeaseLost,
+    MigrationFailed,
+    Misconfigured,
+    NotReversible,
+    StoppedEarly,
+    VerificationFailed,
+)
+from .leases import HeldLease
+from .models import NAME_LENGTH
+from .progress import Progress
+from .reporting import Broadcast, Door, Outcome, OutcomeKind, Reporter, RunInfo, registered
+from .stopping import StopFlag, StopRequested
+
+
+class Work(Protocol):
+    """What can be run: a command, or the body of ``run_once``."""
+
+    migration_name: str
+    command_name: str
+    atomic: bool
+    disable_audit: bool
+    depends_on: Sequence[str]
+    requires_schema: Sequence[tuple[str, str]]
+
+    @classmethod
+    def is_reversible(cls) -> bool: ...
+    def bind(self, request: RunRequest, progress: Progress) -> None: ...
+    def streams(self) -> Sequence[OutputWrapper]: ...
+    def source_checksum(self) -> str: ...
+    def perform_migration(self, dry_run: bool = False) -> Any: ...
+    def reverse_migration(self, dry_run: bool = False) -> Any: ...
+    def verify(self) -> Any: ...
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What is asked for. ``lock_timeout`` is in seconds; ``arguments`` are masked already."""
+
+    using: str = "default"
+    door: Door = Door.CODE
+    by: str = ""
+    reason: str = ""
+    dry_run: bool = False
+    force: bool = False
+    reverse: bool = False
+    wait: bool = True
+    lock_timeout: float | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    apps: Any = None
+    key: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+class Turn:
+    """What one starter gets once it holds the lease: either its turn to do the work, or the news that it is done."""
+
+    def __init__(self, needed: bool, outcome: Outcome | None = None) -> None:
+        self.needed = needed
+        self.result: Any = None
+        self.outcome = outcome
+
+    @property
+    def done(self) -> Outcome:
+        """The outcome, once there is one."""
+        assert self.outcome is not None
+        return self.outcome
+
+
+class Execution:
+    """One run of one data migration."""
+
+    def __init__(self, work: Work, request: RunRequest, reporter: Broadcast, stop: StopFlag) -> None:
+        self.work = work
+        self.request = request
+        self.using = request.using
+        self.name = work.migration_name
+        self.reporter = reporter
+        self.stop = stop
+        self.progress = Progress(reporter, stop)
+        self.began = time.monotonic()
+
+    def run(self) -> Outcome:
+        """Do what was asked for and tell the reporter.
+
+        Raises:
+            DataMigrationError: it failed, was refused or was stopped; the message says which.
+        """
+        with self.reported():
+            self.check()
+            if self.request.dry_run:
+                outcome = self.rehearse()
+            else:
+                with self.turn() as turn:
+                    if turn.needed:
+                        turn.result = self.perform()
+                outcome = turn.done
+        self.finish(outcome)
+        return outcome
+
+    def finish(self, outcome: Outcome) -> None:
+        """Tell the reporter how it ended, and of the commit of a transaction around all of it when that comes."""
+        inside = connections[self.using].in_atomic_block
+        provisional = inside and outcome.kind in (OutcomeKind.APPLIED, OutcomeKind.REVERSED)
+        self.reporter.finished(replace(outcome, provisional=provisional))
+        if provisional:
+            transaction.on_commit(self.reporter.committed, using=self.using, robust=True)
+
+    @contextmanager
+    def reported(self) -> Iterator[None]:
+        """Tell the reporter of the start and of a failure; a foreign error leaves as one of ours."""
+        self.reporter.started(self.info())
+        try:
+            with captured(self.reporter, *self.work.streams()):
+                self.work.bind(self.request, self.progress)
+                yield
+        except BaseException as error:
+            named = self.named(error)
+            text = "" if isinstance(error, DataMigrationError | StopRequested) else traceback.format_exc()
+            self.reporter.failed(named, text)
+            if named is error:
+                raise
+            raise named from error
+
+    def info(self) -> RunInfo:
+        """The request as reporters see it."""
+        request = self.request
+        return RunInfo(
+            key=request.key,
+            name=self.name,
+            command_name=self.work.command_name,
+            using=self.using,
+            door=request.door,
+            by=request.by,
+            reason=request.reason,
+            dry_run=request.dry_run,
+            force=request.force,
+            reverse=request.reverse,
+            arguments=dict(request.arguments),
+            atomic=self.work.atomic,
+            checksum=self.work.source_checksum(),
+            started_at=datetime.now(UTC),
+        )
+
+    def check(self) -> None:
+        """Everything that can be refused before anything is touched."""
+        if not self.name or len(self.name) > NAME_LENGTH:
+            raise Misconfigured(
+                f"{type(self.work).__module__} needs a migration_name of 1 to {NAME_LENGTH} characters. Nothing was run."
+            )
+        if self.request.reverse and not self.work.is_reversible():
+            raise NotReversible(f"{self.name} has no reverse_migration(), so it cannot be reversed. Nothing was run.")
+        databases.require(self.using)
+        ledger.require_tables(self.using)
+        if not self.request.reverse and not self.is_settled():
+            self.gate()
+
+    def gate(self) -> None:
+        """Refuse while something that comes first is not applied."""
+        applied = ledger.applied(self.using)
+        missing = [name for name in self.work.depends_on if name not in applied]
+        if missing:
+            raise DependencyNotApplied(
+                f"{self.name} depends on {', '.join(missing)}, not applied in {self.using!r} yet. "
+                "Nothing was run. Run that first, then this again."
+            )
+        if self.work.requires_schema:
+            known = MigrationRecorder(connections[self.using]).applied_migrations()
+            absent = [".".join(key) for key in map(tuple, self.work.requires_schema) if key not in known]
+            if absent:
+                raise DependencyNotApplied(
+                    f"{self.name} needs the schema of {', '.join(absent)}, not applied in {self.using!r} yet. "
+                    'Nothing was run. Run "manage.py migrate" first, then this again.'
+                )
+
+    def is_settled(self) -> bool:
+        """Whether there is nothing to do: applied and not forced, or to be reversed and not applied."""
+        applied = ledger.is_applied(self.name, self.using)
+        if self.request.reverse:
+            return not applied
+        return applied and not (self.request.force or self.request.dry_run)
+
+    def settled(self) -> Outcome:
+        """The outcome where there is nothing to do."""
+        kind = OutcomeKind.NOT_APPLIED if self.request.reverse else OutcomeKind.ALREADY_APPLIED
+        return Outcome(kind, duration=self.elapsed)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the work, or the run, began."""
+        return time.monotonic() - self.began
+
+    def rehearse(self) -> Outcome:
+        """Do the work and undo it."""
+        self.began = time.monotonic()
+        if not self.work.atomic:
+            self.reporter.message("info", "A dry run: all of it in one transaction that will be undone.")
+        with undone(self.using) as rehearsal, self.audit_off():
+            self.reporter.working()
+            result = self.perform()
+        return Outcome(
+            OutcomeKind.DRY_RUN,
+            _text(result),
+            sum(change.total for change in rehearsal.changes),
+            self.elapsed,
+            tuple(rehearsal.changes),
+            rehearsal.emails_held,
+        )
+
+    @contextmanager
+    def turn(self) -> Iterator[Turn]:
+        """Wait for the lease; then either the block does the work and it is recorded with it, or it was done."""
+        if self.is_settled():
+            yield Turn(False, self.settled())
+            return
+        with self.lease() as lease:
+            if self.is_settled():
+                lease.release()
+                yield Turn(False, self.settled())
+                return
+            self.tell_of_earlier_run(lease)
+            turn = Turn(True)
+            self.began = time.monotonic()
+            try:
+                with self.transaction(lease), ChangeCounter(self.using) as counter:
+                    with self.audit_off():
+                        self.reporter.working()
+                        yield turn
+                    turn.outcome = self.outcome(turn.result, counter.total)
+                    self.record(lease, turn.outcome)
+            except Error as error:
+                self.settle_doubt(lease, turn, error)
+
+    def lease(self) -> Any:
+        """The right to do it, as a context manager."""
+        request = self.request
+        return leases.hold(
+            self.name,
+            self.using,
+            stop=self.stop,
+            wait=request.wait,
+            timeout=request.lock_timeout,
+            keeps_partial_work=not self.work.atomic,
+            on_wait=self.reporter.waiting,
+        )
+
+    def tell_of_earlier_run(self, lease: HeldLease) -> None:
+        """Say when the run before this one never came to its end."""
+        before = lease.previous
+        if before.unfinished:
+            self.reporter.message(
+                "warning",
+                f"An earlier run by {before.holder} did not come to its end. It is not atomic, so part of its "
+                "work may be there already.",
+            )
+        elif before.owner:
+            self.reporter.message("info", f"An earlier run by {before.holder} was cut off; nothing of it was kept.")
+
+    @contextmanager
+    def transaction(self, lease: HeldLease) -> Iterator[None]:
+        """The transaction around work and record, for what is atomic."""
+        if not self.work.atomic:
+            yield
+            return
+        with transaction.atomic(using=self.using):
+            lease.session = databases.session(self.using)
+            yield
+
+    @contextmanager
+    def audit_off(self) -> Iterator[None]:
+        """Auditing switched off where the command asks for it, and said what really was."""
+        if not self.work.disable_audit:
+            yield
+            return
+        with audit.disabled(self.using) as states:
+            for state in states:
+                self.reporter.message("info", f"Auditing off: {state.library} ({state.scope})")
+            if not states:
+                self.reporter.message("info", "disable_audit is set, but no audit library known here is installed.")
+            yield
+
+    def perform(self) -> Any:
+        """The author's work and the author's check of it."""
+        action = self.work.reverse_migration if self.request.reverse else self.work.perform_migration
+        result = action(dry_run=self.request.dry_run)
+        self.progress.flush()
+        if not self.request.reverse:
+            self.verify()
+        return result
+
+    def verify(self) -> None:
+        """Let the author's ``verify`` look at the result."""
+        try:
+            self.work.verify()
+        except Exception as error:
+            kept = "Its changes were undone." if self.work.atomic else "Its changes are there: it is not atomic."
+            raise VerificationFailed(
+                f"verify() of {self.name} did not accept the result: {_sentence(error)} {kept} It is not recorded "
+                "as applied; mend the cause and run it again."
+            ) from error
+
+    def outcome(self, result: Any, rows: int) -> Outcome:
+        """What this turn's work came to."""
+        kind = OutcomeKind.REVERSED if self.request.reverse else OutcomeKind.APPLIED
+        return Outcome(kind, _text(result), rows, self.elapsed)
+
+    def record(self, lease: HeldLease, outcome: Outcome) -> None:
+        """Fence, ledger and release, in the transaction of the work if it has one, else in one of their own."""
+        request = self.request
+        with transaction.atomic(using=self.using):
+            lease.confirm()
+            if request.reverse:
+                ledger.remove(self.name, using=self.using, by=request.by, door=request.door, reason=request.reason)
+            else:
+                ledger.record(
+                    self.name,
+                    using=self.using,
+                    by=request.by,
+                    door=request.door,
+                    reason=request.reason,
+                    duration=outcome.duration,
+                    result=outcome.result,
+                    affected_rows=outcome.affected_rows,
+                    checksum=self.work.source_checksum(),
+                )
+            lease.release()
+
+    def settle_doubt(self, lease: HeldLease, turn: Turn, error: Error) -> None:
+        """After a database error: was it the commit, and did it get through? Was the lease taken from us?
+
+        The connection may be lost in the middle of a commit; the released token then tells that it was ours.
+        """
+        if not databases.is_connection_lost(self.using, error):
+            raise error
+        if not databases.reconnect(self.using):
+            raise error
+        row = leases.Lease.objects.using(self.using).get(name=self.name)
+        if row.token != lease.token:
+            raise LeaseLost() from error
+        if turn.outcome is None or row.owner == lease.owner:
+            raise error
+
+    def named(self, error: BaseException) -> BaseException:
+        """The error as a person should read it."""
+        if isinstance(error, DataMigrationError):
+            return error
+        if isinstance(error, StopRequested | KeyboardInterrupt):
+            reason = str(error) or "KeyboardInterrupt"
+            if reason == "lease lost":
+                return LeaseLost()
+            return StoppedEarly(
+                f"{self.name} was stopped ({reason}). {self.kept()} It is not recorded as applied; run it again "
+                "to go on.",
+                reason=reason,
+            )
+        if isinstance(error, GeneratorExit):
+            return error
+        hint = hints.for_error(error)
+        return MigrationFailed(
+            f"{self.name} failed: {_sentence(error)} {self.kept()} It is not recorded as applied; "
+            f"mend the cause and run it again.{' ' + hint if hint else ''}"
+        )
+
+    def kept(self) -> str:
+        """What became of the work of a run that did not come to its end."""
+        if self.work.atomic or self.request.dry_run:
+            return "Nothing was kept: its transaction was rolled back."
+        return "It is not atomic, so what it did until then is kept."
+
+
+def _sentence(error: BaseException) -> str:
+    text = str(error).strip()
+    name = type(error).__name__
+    return f"{name}: {text}" + ("" if text.endswith((".", "!", "?")) else ".") if text else f"{name}."
+
+
+def _text(result: Any) -> str:
+    return "" if result is None else str(result).replace("\x00", "")
+
+
+def current_actor() -> str:
+    """Who starts a run from a shell: ``DATA_MIGRATIONS_ACTOR``, else the one behind sudo, else the user."""
+    for variable in ("DATA_MIGRATIONS_ACTOR", "SUDO_USER"):
+        if os.environ.get(variable):
+            return os.environ[variable][:150]
+    try:
+        return getuser()[:150]
+    except (KeyError, OSError, ImportError):
+        return f"uid {os.getuid()}"
+
+
+def execute(
+    work: Work,
+    request: RunRequest,
+    reporters: Sequence[Reporter],
+    stop: StopFlag | None = None,
+    *,
+    recorded: bool = True,
+) -> Outcome:
+    """Run ``work`` as asked and tell the reporters.
+
+    Args:
+        recorded: tell the reporters of registered factories too (``reporting.register``).
+
+    Raises:
+        DataMigrationError: it failed, was refused or was stopped early.
+    """
+    return prepare(work, request, reporters, stop, recorded=recorded).run()
+
+
+def prepare(
+    work: Work,
+    request: RunRequest,
+    reporters: Sequence[Reporter],
+    stop: StopFlag | None = None,
+    *,
+    recorded: bool = True,
+) -> Execution:
+    """The run that ``execute`` carries out, for a caller that does the work in a block of its own."""
+    execution = Execution(work, request, Broadcast(reporters), stop or StopFlag())
+    if recorded:
+        execution.reporter.reporters += registered(execution.info())
+    return execution
+
+
+def run_command(
+    command_name: str,
+    *,
+    using: str = "default",
+    values: Mapping[str, Any] | None = None,
+    dry_run: bool = False,
+    force: bool = False,
+    reverse: bool = False,
+    wait: bool = True,
+    lock_timeout: float | None = None,
+    door: Door = Door.WORKER,
+    by: str = "",
+    reason: str = "",
+    reporters: Sequence[Reporter] = (),
+    stop: StopFlag | None = None,
+    apps: Any = None,
+) -> Outcome:
+    """Run a data migration by the name of its command, without a terminal.
+
+    Args:
+        values: the command's own arguments by dest, as JSON can hold them.
+        lock_timeout: seconds to wait for another run; None: as long as it takes.
+
+    Raises:
+        DataMigrationError: it failed, was refused or was stopped early; ``__cause__`` has the author's error.
+    """
+    command = registry.get_command(command_name)(stdout=io.StringIO(), stderr=io.StringIO(), no_color=True)
+    options = arguments.to_options(command, values or {})
+    command.accept(options)
+    request = RunRequest(
+        using=using,
+        door=door,
+        by=by,
+        reason=reason,
+        dry_run=dry_run,
+        force=force,
+        reverse=reverse,
+        wait=wait,
+        lock_timeout=lock_timeout,
+        arguments=arguments.masked(command, options),
+        apps=apps,
+    )
+    return execute(command, request, reporters, stop, recorded=False)

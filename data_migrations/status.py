@@ -1,0 +1,111 @@
+"""How every data migration stands: the code, the ledger and the leases seen together."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from django.db import connections
+from django.db.migrations.loader import MigrationLoader
+
+from . import databases, ledger, registry
+from .leases import is_live
+from .models import AppliedMigration, Lease
+from .registry import RegisteredMigration
+from .reporting import Door, Holder
+from .utils.migrations import RunDataMigration
+
+
+class State(enum.StrEnum):
+    """How a data migration stands in one database."""
+
+    APPLIED = "applied"
+    PENDING = "pending"
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    UNREGISTERED = "unregistered"
+    BROKEN = "broken"
+
+    @property
+    def sentence(self) -> str:
+        """The state in words."""
+        return {
+            "unregistered": "recorded, but not in the code",
+            "broken": "its module cannot be imported",
+        }.get(self.value, self.value)
+
+
+@dataclass(frozen=True)
+class MigrationStatus:
+    """One data migration, as one database has it."""
+
+    name: str
+    state: State
+    registered: RegisteredMigration | None
+    record: AppliedMigration | None
+    holder: Holder | None
+    changed: bool
+    """Whether its source is another one than when it was applied."""
+    note: str = ""
+    """A sentence about what does not fit together, or empty."""
+
+
+def statuses(using: str) -> list[MigrationStatus]:
+    """Every registered and every recorded data migration, by name.
+
+    Raises:
+        InvalidArgument, DatabaseUnavailable, LedgerMissing.
+    """
+    databases.require(using)
+    ledger.require_tables(using)
+    records = ledger.applied(using)
+    leases = {lease.name: lease for lease in Lease.objects.using(using)}
+    code = {migration.name: migration for migration in registry.all_migrations()}
+    faked = _run_by_applied_migrations(using)
+    now = databases.now(using)
+    found = []
+    for name in sorted(code.keys() | records.keys()):
+        registered, record, lease = code.get(name), records.get(name), leases.get(name)
+        running = lease is not None and is_live(lease, now)
+        if running:
+            state = State.RUNNING
+        elif registered is not None and registered.command_class is None:
+            state = State.BROKEN
+        elif lease is not None and (lease.owner or lease.unfinished):
+            state = State.INTERRUPTED
+        elif record is None:
+            state = State.PENDING
+        elif registered is None and record.door != Door.CODE:
+            state = State.UNREGISTERED
+        else:
+            state = State.APPLIED
+        note = ""
+        if registered is not None and record is None and registered.command_name in faked:
+            note = (
+                f"The Django migration {faked[registered.command_name]} that runs it is applied, but this is not "
+                "recorded: was it faked?"
+            )
+        found.append(
+            MigrationStatus(
+                name=name,
+                state=state,
+                registered=registered,
+                record=record,
+                holder=lease.holder if running and lease is not None else None,
+                changed=bool(record and registered and record.checksum and record.checksum != registered.checksum),
+                note=note,
+            )
+        )
+    return found
+
+
+def _run_by_applied_migrations(using: str) -> dict[str, str]:
+    """Command names that a Django migration runs which is applied in this database, with that migration's name."""
+    loader = MigrationLoader(connections[using], ignore_no_initial=True)
+    return {
+        operation.command_name: f"{key[0]}.{key[1]}"
+        for key, migration in loader.disk_migrations.items()
+        if key in loader.applied_migrations
+        for operation in migration.operations
+        if isinstance(operation, RunDataMigration)
+    }
