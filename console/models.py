@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
-from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
@@ -62,9 +61,7 @@ class Run(models.Model):
     command_name = models.CharField(max_length=200, blank=True)
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.RUN)
     status = models.CharField(max_length=12, choices=Status.choices, default=Status.ENQUEUED, db_index=True)
-    door = models.CharField(
-        max_length=10, choices=[(d.value, d.value) for d in Door], default=Door.WORKER.value
-    )
+    door = models.CharField(max_length=10, choices=[(d.value, d.value) for d in Door], default=Door.WORKER.value)
     database = models.CharField(max_length=64, default="default")
     force = models.BooleanField(default=False)
     arguments = models.JSONField(default=dict, blank=True, encoder=DjangoJSONEncoder)
@@ -78,6 +75,8 @@ class Run(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     heartbeat_at = models.DateTimeField(null=True, blank=True)
+    # When it last began to wait for a worker, and when the bell was last rung for it.
+    enqueued_at = models.DateTimeField(default=timezone.now)
     rung_at = models.DateTimeField(null=True, blank=True)
     host = models.CharField(max_length=255, blank=True)
     pid = models.PositiveBigIntegerField(null=True, blank=True)
@@ -229,9 +228,7 @@ class Worker(models.Model):
         ordering = ("host", "pid")
         default_permissions = ()
         constraints = (
-            models.UniqueConstraint(
-                fields=["host", "machine", "pid", "pid_started"], name="console_worker_once"
-            ),
+            models.UniqueConstraint(fields=["host", "machine", "pid", "pid_started"], name="console_worker_once"),
         )
 
     def __str__(self) -> str:
@@ -253,18 +250,3 @@ class Migration(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-
-def as_json(value: Any) -> Any:
-    """What a JSON column can take of any value: itself, or its text."""
-    encoder = DjangoJSONEncoder()
-    if isinstance(value, dict):
-        return {str(key): as_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [as_json(item) for item in value]
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    try:
-        return encoder.default(value)
-    except TypeError:
-        return str(value)

@@ -1,0 +1,291 @@
+"""The console's reporter: the same for every door through which a run comes."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.core import mail
+from django.db import connections
+
+from data_migrations.exceptions import DataMigrationError, StoppedEarly
+from data_migrations.processes import Process
+from data_migrations.reporting import Door, Holder, Outcome, OutcomeKind, Reporter, RunInfo
+
+from . import conf, threads
+from .drain import Drain
+from .journal import Journal
+from .lines import Splitter, clean
+from .masking import Masker
+from .models import Kind
+from .states import Status
+from .watch import Watch
+
+logger = logging.getLogger("console")
+
+# A traceback is kept whole in the log; beside the run stands its end, which says most.
+TRACEBACK_CHARACTERS = 64 * 1024
+_MESSAGE_LEVELS = {"info": "s", "success": "s", "warning": "w", "error": "r"}
+_NOTES = {
+    OutcomeKind.ALREADY_APPLIED: "Already applied: nothing was done.",
+    OutcomeKind.NOT_APPLIED: "Not applied: there was nothing to reverse.",
+}
+_living: weakref.WeakSet[Recorder] = weakref.WeakSet()
+
+
+class Recorder(Reporter):
+    """Writes a run into its journal, and has a thread store the journal in the database.
+
+    Args:
+        head: whose journal it is, as ``journal.Journal.create`` takes it.
+        secrets: values that must not be stored.
+        on_control: see ``watch.Watch``.
+
+    Raises:
+        OSError: there is no place for a journal.
+    """
+
+    def __init__(
+        self,
+        head: dict[str, Any],
+        *,
+        secrets: Iterable[Any] = (),
+        on_control: Callable[[str], None] | None = None,
+        is_stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._lock = threading.RLock()
+        self._mask = Masker(secrets)
+        limit = conf.get("LINE_BYTES")
+        self._splitter = Splitter(self._mask, limit, slack=max(4096, self._mask.longest))
+        number = head["attempt"]["number"]
+        self._journal = Journal.create(f"{head['key']}-{number}", head)
+        self._using = "default"
+        self._partial: tuple[float, list[tuple[str, str]]] = (0.0, [])
+        self._unflushed = 0
+        self.control = ""
+        self._on_control = on_control
+        self.is_ended = False
+        self.watch = Watch(
+            Drain(self._journal.path, head),
+            number,
+            before_flush=self._note_partial,
+            on_control=self._controlled if on_control else None,
+            is_stopping=is_stopping,
+            on_done=self._settle,
+        )
+        self._pid = os.getpid()
+        _living.add(self)
+        self.watch.start()
+
+    def started(self, run: RunInfo) -> None:
+        self._using = run.using
+        self._note("started", checksum=run.checksum, atomic=run.atomic, command_name=run.command_name)
+
+    def waiting(self, holder: Holder) -> None:
+        self.message("info", f"Waiting for {holder}, who is running this migration.")
+
+    def working(self) -> None:
+        self._note("begun")
+        self.watch.wake()
+
+    def message(self, level: str, text: str) -> None:
+        letter = _MESSAGE_LEVELS.get(level, "s")
+        self._add([(letter, line, False) for line in self._finished_lines(text)])
+
+    def output(self, stream: str, text: str) -> None:
+        # What our own threads log while a run goes on in this process is not the run's. And in a child
+        # of a fork the lock may be held for ever.
+        if threads.is_ours() or os.getpid() != self._pid:
+            return
+        with self._lock:
+            self._add([(level, line, False) for level, line in self._splitter.feed(stream, text)])
+
+    def progress(self, done: int, total: int | None) -> None:
+        self.watch.progress = (done, total)
+
+    def finished(self, outcome: Outcome) -> None:
+        self.end(
+            Status.SUCCEEDED,
+            outcome.kind.value,
+            note=_NOTES.get(outcome.kind, ""),
+            result=self._mask.lines(clean(outcome.result)),
+            affected_rows=outcome.affected_rows,
+            changes=[
+                {"table": c.table, "inserted": c.inserted, "updated": c.updated, "deleted": c.deleted}
+                for c in outcome.changes
+            ],
+            emails_held=outcome.emails_held,
+        )
+
+    def failed(self, error: BaseException, traceback_text: str) -> None:
+        message = self._mask.lines(clean(str(error) or type(error).__name__))
+        if isinstance(error, StoppedEarly):
+            self._stopped(error, message)
+            return
+        cause = error.__cause__ if isinstance(error, DataMigrationError) and error.__cause__ else error
+        text = self._mask.lines(clean(traceback_text)).rstrip("\n")
+        if text:
+            first, *others = self._finished_lines(text)
+            self._flush()
+            self._add([("r", first, True), *(("r", line, False) for line in others)])
+        self.end(
+            Status.FAILED,
+            type(cause).__qualname__,
+            error_class=f"{type(cause).__module__}.{type(cause).__qualname__}".removeprefix("builtins.")[:200],
+            error_message=message,
+            traceback=text[-TRACEBACK_CHARACTERS:],
+        )
+
+    def _stopped(self, error: StoppedEarly, message: str) -> None:
+        if self.control == "pause":
+            status = Status.PAUSED
+        elif self._on_control is not None and self.control != "cancel":
+            # Not a person but the worker's end stopped it: it goes back into the queue.
+            status = Status.ENQUEUED
+        else:
+            status = Status.CANCELLED
+        self.end(status, f"stopped: {self.control or error.reason}", note=message)
+
+    def end(self, status: Status, outcome: str, **fields: Any) -> None:
+        """Write how the attempt ended; the first call counts."""
+        with self._lock:
+            if self.is_ended:
+                return
+            self._flush()
+            self.is_ended = True
+            done = self.watch.progress
+            if done is not None:
+                fields |= {"progress_done": done[0], "progress_total": done[1]}
+            self._journal.note("end", status=status.value, outcome=clean(outcome), at=time.time(), fields=fields)
+        self.close()
+
+    def close(self, seconds: float | None = None) -> bool:
+        """Wait for the last lines to be stored, within bounds. True when they all are.
+
+        Inside the caller's transaction nothing is waited for: on SQLite in one file the lines can be
+        stored only after it. The thread goes on by itself, and what it cannot store a worker will.
+        """
+        if seconds is None:
+            inside = self._using in connections and connections[self._using].in_atomic_block
+            seconds = 0 if inside else conf.get("END_WAIT_SECONDS")
+        stored = self.watch.finish(seconds)
+        if not self.watch.is_alive():
+            self._settle()
+        return stored
+
+    def _settle(self) -> None:
+        """The journal is stored, or left for a worker; while the run goes on it stays open."""
+        with self._lock:
+            if self.watch.drain.ended or self.watch.turned_away:
+                self._journal.remove()
+            elif self.is_ended:
+                self._journal.close()
+
+    def _finished_lines(self, text: str) -> list[str]:
+        splitter = Splitter(self._mask, conf.get("LINE_BYTES"), slack=self._splitter.slack)
+        return [line for _, line in splitter.feed("stdout", text.rstrip("\n") + "\n")]
+
+    def _flush(self) -> None:
+        self._add([(level, line, False) for level, line in self._splitter.flush()])
+
+    def _add(self, lines: list[tuple[str, str, bool]]) -> None:
+        if not lines:
+            return
+        with self._lock:
+            if self.is_ended or self.watch.turned_away:
+                return
+            self._journal.add(lines)
+            self._unflushed += len(lines)
+        if self._unflushed >= conf.get("FLUSH_LINES"):
+            self._unflushed = 0
+            self.watch.wake()
+
+    def _note(self, kind: str, **data: Any) -> None:
+        with self._lock:
+            if not self.is_ended:
+                self._journal.note(kind, **data)
+
+    def _note_partial(self) -> None:
+        """Keep the beginning of a line whose end is long in coming: it may say what a killed process was at."""
+        self._unflushed = 0
+        with self._lock:
+            waiting = self._splitter.waiting()
+            now = time.monotonic()
+            if waiting != self._partial[1] and now - self._partial[0] >= 1 and not self.is_ended:
+                self._partial = (now, waiting)
+                self._journal.note("partial", next=self._journal.lines, at=time.time(), lines=waiting)
+
+    def _controlled(self, word: str) -> None:
+        self.control = word
+        if self._on_control is not None:
+            self._on_control(word)
+
+
+def head_of(run: RunInfo) -> dict[str, Any]:
+    """The head of the journal of a run that began outside the console: all that makes its row."""
+    process = Process.current()
+    kind = Kind.REVERSE if run.reverse else Kind.DRY_RUN if run.dry_run else Kind.RUN
+    at = run.started_at.timestamp()
+    place = {"host": process.host, "pid": process.pid}
+    return {
+        "key": run.key,
+        "run": {
+            "migration": run.name,
+            "command_name": run.command_name,
+            "kind": kind.value,
+            "status": Status.RUNNING.value,
+            "door": run.door.value,
+            "database": run.using,
+            "force": run.force,
+            "arguments": run.arguments,
+            "reason": run.reason,
+            "requested_by": run.by[:150],
+            "requested_at": at,
+            "enqueued_at": at,
+            "started_at": at,
+            "heartbeat_at": at,
+            "attempt": 1,
+            "atomic": run.atomic,
+            "checksum": run.checksum,
+            "release": conf.get("RELEASE"),
+            **place,
+        },
+        "attempt": {
+            "number": 1,
+            "machine": process.machine,
+            "pid_started": process.started,
+            "started_at": at,
+            **place,
+        },
+    }
+
+
+def is_recording() -> bool:
+    """Whether runs that begin outside the console are recorded."""
+    wanted = conf.get("RECORD")
+    # Django's test runner puts an outbox there; a test's rows would be rolled back under the recorder.
+    return not hasattr(mail, "outbox") if wanted == "auto" else bool(wanted)
+
+
+def for_run(run: RunInfo) -> Reporter | None:
+    """The recorder of a run that comes through the shell, ``migrate`` or code; None where none is wanted."""
+    if run.door == Door.WORKER or not is_recording():
+        return None
+    return Recorder(head_of(run), secrets=getattr(run, "secrets", ()))
+
+
+def _finish_all() -> None:
+    """At the end of the process: give the last lines their time, all together no longer than one run."""
+    deadline = time.monotonic() + conf.get("END_WAIT_SECONDS")
+    for recorder in list(_living):
+        if recorder.watch.is_alive():
+            recorder.close(max(0.0, deadline - time.monotonic()))
+
+
+atexit.register(_finish_all)
