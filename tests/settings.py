@@ -1,13 +1,17 @@
-"""Django settings of the tests; ``TEST_DB`` chooses the database (see databases.py)."""
+"""Django settings of the tests.
+
+``TEST_DB`` chooses the database (see databases.py). ``TEST_CONSOLE=0`` leaves the console and its queue out, as in a
+project that uses the core alone.
+"""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 
 from tests import databases
 
 TEST_DB = databases.chosen()
+TEST_CONSOLE = os.environ.get("TEST_CONSOLE") != "0"
 
 if TEST_DB == "mariadb":
     import pymysql
@@ -30,18 +34,17 @@ STATIC_URL = "/static/"
 
 DATABASES = databases.configuration(TEST_DB)
 CONSOLE_ALIAS = "console" if TEST_DB == "sqlite" else "default"
-DATABASE_ROUTERS = ["console.routers.ConsoleRouter"]
+DATABASE_ROUTERS = ["console.routers.ConsoleRouter"] if TEST_CONSOLE else []
 
 INSTALLED_APPS = [
-    *(["console"] if importlib.util.find_spec("console.apps") else []),
-    *(["data_migrations"] if importlib.util.find_spec("data_migrations.apps") else []),
+    *(["console", "django_q"] if TEST_CONSOLE else []),
+    "data_migrations",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "django_q",
     "tests.testapp",
 ]
 

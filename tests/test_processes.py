@@ -15,8 +15,7 @@ def test_a_process_sees_the_rows_of_the_test() -> None:
     for alias in aliases:
         User.objects.using(alias).create(email=f"{alias}@example.com")
     code = (
-        "from tests.testapp.models import User;"
-        f"print([User.objects.using(alias).get().email for alias in {aliases!r}])"
+        f"from tests.testapp.models import User;print([User.objects.using(alias).get().email for alias in {aliases!r}])"
     )
     done = run_manage("shell", "--verbosity", "0", "-c", code)
     assert done.stderr == ""

@@ -1,0 +1,51 @@
+# `make run` shows the demo shop with its console, `make test` tests everything; both need Python 3.11 or newer only.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+PY := $(VENV)/bin/python
+HOST ?= 127.0.0.1
+PORT ?= 8000
+export HOST PORT
+
+.PHONY: help run test test-fast lint wheel clean
+
+help:
+	@echo "make run [PORT=8000] [HOST=127.0.0.1]  the demo shop, its console and a worker"
+	@echo "make test        everything, on SQLite, PostgreSQL, and MariaDB where one answers"
+	@echo "make test-fast   without killed processes and the browser, on SQLite"
+	@echo "make lint        ruff and mypy"
+	@echo "make wheel       build the package into dist/"
+	@echo "make clean       remove the virtual environment, the demo data and what was built"
+
+run: $(VENV)/.run-installed
+	@$(PY) -m console.site.serve
+
+test: $(VENV)/.test-installed
+	@$(PY) -m tests.everywhere
+
+test-fast: $(VENV)/.test-installed
+	@$(PY) -m pytest -n 2 -m "not lifecycle and not browser and not site"
+
+lint: $(VENV)/.test-installed
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+wheel: $(VENV)/.test-installed
+	$(PY) -m build --wheel
+
+clean:
+	rm -rf $(VENV) var build dist *.egg-info
+
+# The stamps let a second start go straight on.
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=…")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run-installed: pyproject.toml | $(PY)
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[site]'
+	@touch $@
+
+$(VENV)/.test-installed: pyproject.toml requirements.txt | $(PY)
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@ $(VENV)/.run-installed

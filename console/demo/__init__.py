@@ -1,0 +1,1 @@
+"""A small shop, so that there is something to migrate."""

@@ -1,0 +1,13 @@
+"""URLs of the runnable site: the admin, and the console inside it."""
+
+from django.contrib import admin
+from django.urls import path
+from django.views.generic import RedirectView
+
+admin.site.site_header = "Demo shop"
+admin.site.site_title = "Demo shop"
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/", admin.site.urls),
+]
