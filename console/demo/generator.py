@@ -115,7 +115,7 @@ def _insert(model: type[Model], using: str, rows: Iterator[Sequence[Any]], progr
     fields = [field for field in model._meta.concrete_fields if not field.primary_key]
     names = ", ".join(connection.ops.quote_name(field.column) for field in fields)
     places = ", ".join(["%s"] * len(fields))
-    statement = f"INSERT INTO {connection.ops.quote_name(model._meta.db_table)} ({names}) VALUES ({places})"
+    statement = f"INSERT INTO {connection.ops.quote_name(model._meta.db_table)} ({names}) VALUES ({places})"  # noqa: S608
     with connection.cursor() as cursor:
         while chunk := list(islice(rows, CHUNK)):
             cursor.executemany(
