@@ -101,7 +101,7 @@ def statuses(using: str) -> list[MigrationStatus]:
 
 def _run_by_applied_migrations(using: str) -> dict[str, str]:
     """Command names that a Django migration runs which is applied in this database, with that migration's name."""
-    loader = MigrationLoader(connections[using], ignore_no_initial=True)
+    loader = MigrationLoader(connections[using], ignore_no_migrations=True)
     return {
         operation.command_name: f"{key[0]}.{key[1]}"
         for key, migration in loader.disk_migrations.items()

@@ -6,6 +6,7 @@ project that uses the core alone.
 
 from __future__ import annotations
 
+import json
 import os
 
 from tests import databases
@@ -80,7 +81,8 @@ CONSOLE = {
     "DATABASE_APPS": ("console", "django_q", "sessions"),
 }
 
-DATA_MIGRATIONS: dict[str, object] = {}
+# A process that a test starts may be given other ones.
+DATA_MIGRATIONS: dict[str, object] = json.loads(os.environ.get("TEST_DATA_MIGRATIONS", "{}"))
 
 Q_CLUSTER = {
     "name": "data-migrations-tests",

@@ -1,0 +1,69 @@
+"""System checks, by their ids and texts."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.checks import run_checks
+
+from data_migrations.checks import CONVENTION, circles
+
+
+def messages(prefix: str = "data_migrations") -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for message in run_checks(tags=[prefix]):
+        found.setdefault(str(message.id), []).append(f"{message.msg} {message.hint or ''}")
+    return found
+
+
+def test_the_testapp_is_clean():
+    assert messages() == {}
+
+
+@pytest.mark.parametrize(
+    ("id", "words"),
+    [
+        ("data_migrations.E001", "tests.oddapp.management.commands.no_name.Command has no migration_name"),
+        ("data_migrations.E002", "twin_a and tests.oddapp.management.commands.twin_b have the same migration_name"),
+        ("data_migrations.E003", "long_name has 201 characters"),
+        ("data_migrations.E004", "depends on 'nobody_2026_01_01', which is no data migration"),
+        ("data_migrations.E005", "circle_a_2026_01_01 -> circle_b_2026_01_01 -> circle_a_2026_01_01"),
+        ("data_migrations.W001", "does not follow the convention"),
+        ("data_migrations.W002", "a_module_that_is_not_there"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_id(odd_app, id, words):
+    assert len(messages()[id]) == 1
+    assert words in messages()[id][0]
+
+
+@pytest.mark.parametrize(
+    ("given", "id", "words"),
+    [
+        ({"LEASE": 3}, "data_migrations.E006", "unknown key 'LEASE'"),
+        ({"LEASE_SECONDS": 10, "HEARTBEAT_SECONDS": 6}, "data_migrations.E007", "more than half"),
+        ({"MASK": ["("]}, "data_migrations.E008", "no regular expression"),
+    ],
+)
+def test_settings_that_cannot_work(settings, given, id, words):
+    settings.DATA_MIGRATIONS = given
+    assert words in messages()[id][0]
+
+
+@pytest.mark.parametrize(
+    ("name", "follows"),
+    [
+        ("migrate_user_data_v1_2024_11_21", True),
+        ("backfill_team_settings_2024_12_01", True),
+        ("backfill_2024_13_01", False),
+        ("Backfill_2024_12_01", False),
+        ("backfill", False),
+        ("2024_12_01", False),
+    ],
+)
+def test_the_convention(name, follows):
+    assert bool(CONVENTION.fullmatch(name)) is follows
+
+
+def test_circles_are_found_once():
+    graph = {"a": ["b"], "b": ["c"], "c": ["a"], "d": ["d"], "e": ["a"]}
+    assert circles(graph) == [["a", "b", "c", "a"], ["d", "d"]]
