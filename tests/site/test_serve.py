@@ -82,18 +82,18 @@ class Site:
         self.process.send_signal(number)
         return self.process.wait(timeout=30)
 
-    def browser(self) -> OpenerDirector:
-        return build_opener(HTTPCookieProcessor(CookieJar()))
+    def browser(self, cookies: CookieJar | None = None) -> OpenerDirector:
+        return build_opener(HTTPCookieProcessor(cookies))
 
     def url(self, path: str = "/admin/") -> str:
         return f"http://127.0.0.1:{self.port}{path}"
 
     def log_in(self, username: str) -> str:
         """Log in over HTTP; returns the page that is shown then."""
-        browser = self.browser()
+        cookies = CookieJar()
+        browser = self.browser(cookies)
         browser.open(self.url("/admin/login/"), timeout=20).read()
-        jar = next(h.cookiejar for h in browser.handlers if isinstance(h, HTTPCookieProcessor))
-        token = next(cookie.value for cookie in jar if cookie.name == "csrftoken") or ""
+        token = next(cookie.value for cookie in cookies if cookie.name == "csrftoken") or ""
         form = {"csrfmiddlewaretoken": token, "username": username, "password": "demo", "next": "/admin/"}
         return browser.open(self.url("/admin/login/"), urlencode(form).encode(), timeout=20).read().decode()
 
