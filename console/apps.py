@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+from django.core.exceptions import ImproperlyConfigured
 
 
 class ConsoleConfig(AppConfig):
@@ -11,3 +12,16 @@ class ConsoleConfig(AppConfig):
     name = "console"
     verbose_name = "Data migrations"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        if not apps.is_installed("django_q"):
+            raise ImproperlyConfigured(
+                'The console needs django-q2: pip install "django-data-migrations-console[console]" and add "django_q" '
+                "to INSTALLED_APPS. The core, data_migrations, works without either."
+            )
+        from data_migrations import reporting
+
+        from . import checks, presence, queue, recorder  # noqa: F401  (importing checks registers them)
+
+        reporting.register(recorder.for_run)
+        queue.on_worker_start(presence.start)

@@ -19,6 +19,8 @@ from typing import Any
 
 from . import conf, spool
 
+# A file in the journal's folder while its writer cannot store it.
+DELAYED = "delayed"
 SEGMENT_BYTES = 4 * 1024 * 1024
 
 
@@ -168,6 +170,22 @@ def adopt(path: Path) -> int | None:
         pass
     os.close(lock)
     return None
+
+
+def is_delayed(path: Path, seconds: float) -> bool:
+    """Whether lines wait in a journal for longer than they should: its writer cannot store them, or is gone."""
+    try:
+        marked = path / DELAYED
+        if marked.exists():
+            return time.time() - marked.stat().st_mtime > seconds
+        if time.time() - path.stat().st_mtime <= seconds:
+            return False
+    except OSError:
+        return False
+    lock = adopt(path)
+    if lock is not None:
+        os.close(lock)
+    return lock is not None
 
 
 class Cursor:

@@ -52,7 +52,7 @@ def _patterns() -> Iterator[re.Pattern[str]]:
         try:
             yield re.compile(pattern)
         except (re.error, TypeError):
-            # The system check console.E002 says so, and stops manage.py before anything is printed.
+            # The system check data_migrations.E008 says so, and stops manage.py before anything is printed.
             continue
 
 

@@ -9,10 +9,11 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from django.core import mail
-from django.db import connections
+from django.db import connections, transaction
 
 from data_migrations.exceptions import DataMigrationError, StoppedEarly
 from data_migrations.processes import Process
@@ -31,6 +32,8 @@ logger = logging.getLogger("console")
 
 # A traceback is kept whole in the log; beside the run stands its end, which says most.
 TRACEBACK_CHARACTERS = 64 * 1024
+# Other hooks of the same commit may take their time before ours is called.
+COMMIT_PATIENCE_SECONDS = 30.0
 _MESSAGE_LEVELS = {"info": "s", "success": "s", "warning": "w", "error": "r"}
 _NOTES = {
     OutcomeKind.ALREADY_APPLIED: "Already applied: nothing was done.",
@@ -71,10 +74,14 @@ class Recorder(Reporter):
         self.control = ""
         self._on_control = on_control
         self.is_ended = False
+        self._status: Status | None = None
+        self._provisional: Outcome | None = None
+        self._is_open: Callable[[], bool] = lambda: False
+        self._gone_at: float | None = None
         self.watch = Watch(
             Drain(self._journal.path, head),
             number,
-            before_flush=self._note_partial,
+            before_flush=self._look_around,
             on_control=self._controlled if on_control else None,
             is_stopping=is_stopping,
             on_done=self._settle,
@@ -110,6 +117,9 @@ class Recorder(Reporter):
         self.watch.progress = (done, total)
 
     def finished(self, outcome: Outcome) -> None:
+        if outcome.provisional:
+            self._await_commit(outcome)
+            return
         self.end(
             Status.SUCCEEDED,
             outcome.kind.value,
@@ -123,6 +133,41 @@ class Recorder(Reporter):
             emails_held=outcome.emails_held,
         )
 
+    def committed(self) -> None:
+        with self._lock:
+            outcome, self._provisional = self._provisional, None
+        if outcome is not None:
+            self.finished(replace(outcome, provisional=False))
+
+    def _await_commit(self, outcome: Outcome) -> None:
+        """Keep the end back until the transaction around the run has come to its own."""
+        self._flush()
+        connection = connections[self._using]
+        transaction.on_commit(self.committed, using=self._using, robust=True)
+        with self._lock:
+            self._provisional = outcome
+            # Django empties this list when the transaction ends, whichever way.
+            self._is_open = lambda: any(entry[1] == self.committed for entry in connection.run_on_commit)
+        self._gone_at = None
+
+    def _notice_rollback(self, patience: float = COMMIT_PATIENCE_SECONDS) -> None:
+        """End a provisional run whose transaction is over without word of a commit."""
+        with self._lock:
+            if self._provisional is None or self._is_open():
+                self._gone_at = None
+                return
+            now = time.monotonic()
+            self._gone_at = self._gone_at or now
+            if now - self._gone_at < patience:
+                return
+            self._provisional = None
+        self._end_record(
+            Status.FAILED,
+            "rolled back",
+            error_message="The transaction around this run was rolled back, so nothing of it was kept. "
+            "It is not recorded as applied; mend the cause and run it again.",
+        )
+
     def failed(self, error: BaseException, traceback_text: str) -> None:
         message = self._mask.lines(clean(str(error) or type(error).__name__))
         if isinstance(error, StoppedEarly):
@@ -130,10 +175,9 @@ class Recorder(Reporter):
             return
         cause = error.__cause__ if isinstance(error, DataMigrationError) and error.__cause__ else error
         text = self._mask.lines(clean(traceback_text)).rstrip("\n")
-        if text:
-            first, *others = self._finished_lines(text)
-            self._flush()
-            self._add([("r", first, True), *(("r", line, False) for line in others)])
+        first, *others = self._finished_lines(text or message)
+        self._flush()
+        self._add([("r", first, True), *(("r", line, False) for line in others)])
         self.end(
             Status.FAILED,
             type(cause).__qualname__,
@@ -157,13 +201,25 @@ class Recorder(Reporter):
         with self._lock:
             if self.is_ended:
                 return
+            self._end_record(status, outcome, **fields)
+        self.close()
+
+    @property
+    def handed_back(self) -> bool:
+        """Whether the run went back into the queue."""
+        return self._status == Status.ENQUEUED
+
+    def _end_record(self, status: Status, outcome: str, **fields: Any) -> None:
+        with self._lock:
+            if self.is_ended:
+                return
             self._flush()
             self.is_ended = True
+            self._status = status
             done = self.watch.progress
             if done is not None:
                 fields |= {"progress_done": done[0], "progress_total": done[1]}
             self._journal.note("end", status=status.value, outcome=clean(outcome), at=time.time(), fields=fields)
-        self.close()
 
     def close(self, seconds: float | None = None) -> bool:
         """Wait for the last lines to be stored, within bounds. True when they all are.
@@ -210,6 +266,10 @@ class Recorder(Reporter):
         with self._lock:
             if not self.is_ended:
                 self._journal.note(kind, **data)
+
+    def _look_around(self) -> None:
+        self._note_partial()
+        self._notice_rollback()
 
     def _note_partial(self) -> None:
         """Keep the beginning of a line whose end is long in coming: it may say what a killed process was at."""
@@ -285,6 +345,7 @@ def _finish_all() -> None:
     deadline = time.monotonic() + conf.get("END_WAIT_SECONDS")
     for recorder in list(_living):
         if recorder.watch.is_alive():
+            recorder._notice_rollback(patience=0)
             recorder.close(max(0.0, deadline - time.monotonic()))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.db import models
+from django.db.models import F
 
 if TYPE_CHECKING:
     from .models import Run
@@ -62,6 +63,8 @@ def transition(
     *,
     expect: Status | Iterable[Status],
     attempt: int | None = None,
+    next_attempt: bool = False,
+    where: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> bool:
     """Change a run's status, if it still has one of the statuses in ``expect``.
@@ -71,6 +74,8 @@ def transition(
         to: the new status.
         expect: the statuses that the run may have now; each must be allowed to go to ``to``.
         attempt: when given, the run must also still be on this attempt.
+        next_attempt: count the attempt up, which makes all that earlier ones write void.
+        where: what else must still hold of the row.
         fields: what else to store with it, in the same UPDATE.
 
     Returns:
@@ -84,7 +89,9 @@ def transition(
         if (Status(source), to) not in TRANSITIONS:
             raise ForbiddenTransition(source, to)
     model: type[Run] = apps.get_model("console", "Run")
-    runs = model.objects.filter(pk=run_id, status__in=sources)
+    runs = model.objects.filter(pk=run_id, status__in=sources, **(where or {}))
     if attempt is not None:
         runs = runs.filter(attempt=attempt)
+    if next_attempt:
+        fields["attempt"] = F("attempt") + 1
     return runs.update(status=to, **fields) == 1

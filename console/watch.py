@@ -13,7 +13,7 @@ from django.db.utils import Error
 
 from data_migrations import databases
 
-from . import conf, spool, store
+from . import conf, journal, spool, store
 from .models import Run
 from .states import Status
 from .threads import ConsoleThread
@@ -86,14 +86,15 @@ class Watch(ConsoleThread):
                 self._wake.clear()
                 try:
                     self._work()
-                    pause, self.is_delayed = 0.0, False
+                    pause = 0.0
+                    self._mark(delayed=False)
                 except store.TurnedAway:
                     self.turned_away = True
                     self._say("superseded")
                     return
                 except Error:
                     # The run is not held up: its lines wait in the journal until the database takes them.
-                    self.is_delayed = True
+                    self._mark(delayed=True)
                     connections[spool.alias()].close()
                     pause = min(MAX_PAUSE_SECONDS, pause * 2 or 0.5)
         except Exception:
@@ -102,6 +103,19 @@ class Watch(ConsoleThread):
             connections[spool.alias()].close()
             self.on_done()
             self._done.set()
+
+    def _mark(self, *, delayed: bool) -> None:
+        """Let the health page of this host know that lines wait."""
+        if delayed == self.is_delayed:
+            return
+        self.is_delayed = delayed
+        try:
+            if delayed:
+                (self.drain.path / journal.DELAYED).touch()
+            else:
+                (self.drain.path / journal.DELAYED).unlink(missing_ok=True)
+        except OSError:
+            logger.debug("The journal %s could not be marked.", self.drain.path, exc_info=True)
 
     def _is_late(self) -> bool:
         return self._deadline is not None and time.monotonic() > self._deadline

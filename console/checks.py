@@ -1,0 +1,182 @@
+"""System checks: settings with which the console or its queue would not do what it promises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+from django.db import connections, router
+
+from . import conf, spool
+from .models import Run
+
+
+def _queue() -> dict[str, Any]:
+    return getattr(settings, "Q_CLUSTER", None) or {}
+
+
+@checks.register("console")
+def check_settings(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Unknown keys, and values that cannot work, in ``CONSOLE``."""
+    given = getattr(settings, "CONSOLE", {})
+    if not isinstance(given, dict):
+        return [checks.Error("CONSOLE is not a dict.", id="console.E001")]
+    found: list[checks.CheckMessage] = [
+        checks.Error(
+            f"CONSOLE has an unknown key {key!r}.",
+            hint=f"The known keys are {', '.join(conf.DEFAULTS)}.",
+            id="console.E001",
+        )
+        for key in given
+        if key not in conf.DEFAULTS
+    ]
+    if conf.get("STUCK_SECONDS") < 3 * conf.get("HEARTBEAT_SECONDS"):
+        found.append(
+            checks.Error(
+                "CONSOLE['STUCK_SECONDS'] is less than three times HEARTBEAT_SECONDS: runs that are well would be "
+                "taken for dead.",
+                hint="Raise STUCK_SECONDS or lower HEARTBEAT_SECONDS.",
+                id="console.E002",
+            )
+        )
+    if not isinstance(conf.get("TASK_TIMEOUT_SECONDS"), int) or conf.get("TASK_TIMEOUT_SECONDS") <= 0:
+        found.append(
+            checks.Error(
+                "CONSOLE['TASK_TIMEOUT_SECONDS'] is not a whole number of seconds: django-q2's workers would die at "
+                "every run.",
+                hint="Set it to days, such as 7 * 24 * 3600, or leave it out.",
+                id="console.E003",
+            )
+        )
+    if conf.get("RECORD") not in (True, False, "auto"):
+        found.append(
+            checks.Error(
+                f"CONSOLE['RECORD'] is {conf.get('RECORD')!r}; it takes True, False or 'auto'.", id="console.E004"
+            )
+        )
+    return found
+
+
+@checks.register("console")
+def check_database(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Where the console's tables are, and that its log can be written while a migration runs."""
+    wanted = conf.get("DATABASE")
+    if wanted is not None and wanted not in connections:
+        return [
+            checks.Error(
+                f"CONSOLE['DATABASE'] is {wanted!r}, which is not in DATABASES.",
+                hint=f"Use one of {', '.join(connections)}, or leave it out.",
+                id="console.E005",
+            )
+        ]
+    alias = router.db_for_write(Run)
+    if wanted is not None and alias != wanted:
+        return [
+            checks.Error(
+                f"CONSOLE['DATABASE'] is {wanted!r}, but no router sends the console there: it uses {alias!r}.",
+                hint='Add "console.routers.ConsoleRouter" to the front of DATABASE_ROUTERS.',
+                id="console.E006",
+            )
+        ]
+    return list(_sqlite(alias)) if connections[alias].vendor == "sqlite" else []
+
+
+def _sqlite(alias: str) -> Iterator[checks.CheckMessage]:
+    database = connections[alias].settings_dict
+    if any(each != alias and connections[each].settings_dict["NAME"] == database["NAME"] for each in connections) or (
+        alias == "default"
+    ):
+        yield checks.Warning(
+            "The console's tables are in the same SQLite file as the data. While a migration holds the file, nothing "
+            'else can write to it: its log is shown late, marked "delayed", and people cannot log in.',
+            hint="Add a second SQLite file to DATABASES, name it in CONSOLE['DATABASE'] and Q_CLUSTER['orm'], add "
+            '"console.routers.ConsoleRouter" to DATABASE_ROUTERS, and migrate it.',
+            id="console.W003",
+        )
+    if (database.get("OPTIONS") or {}).get("transaction_mode") not in ("IMMEDIATE", "EXCLUSIVE"):
+        yield checks.Warning(
+            f"The SQLite database {alias!r} begins its transactions DEFERRED: writers that meet fail at once with "
+            '"database is locked".',
+            hint="Set OPTIONS = {'transaction_mode': 'IMMEDIATE', 'timeout': 30, 'init_command': 'PRAGMA "
+            "journal_mode=WAL;'} for it.",
+            id="console.W004",
+        )
+
+
+@checks.register("console")
+def check_queue(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Settings of django-q2 with which runs are lost, repeated or blocked."""
+    queue = _queue()
+    if not queue:
+        return [
+            checks.Warning(
+                "Q_CLUSTER is not set: django-q2 will look for Redis on this host.",
+                hint="Set Q_CLUSTER = {'name': 'migrations', 'orm': 'default', 'timeout': 7 * 24 * 3600, "
+                "'retry': 8 * 24 * 3600} to keep the queue in the database.",
+                id="console.W005",
+            )
+        ]
+    return [*_times(queue), *_modes(queue)]
+
+
+def _times(queue: dict[str, Any]) -> Iterator[checks.CheckMessage]:
+    longest = max(queue.get("timeout") or 0, conf.get("TASK_TIMEOUT_SECONDS") or 0)
+    retry = queue.get("retry", 60)
+    if retry <= longest:
+        yield checks.Warning(
+            f"Q_CLUSTER['retry'] is {retry} s, no more than the {longest} s that a run may take: django-q2 hands a "
+            "long run's message out again and again while it runs. The console starts nothing twice, but workers "
+            "are kept busy.",
+            hint="Set retry above both Q_CLUSTER['timeout'] and CONSOLE['TASK_TIMEOUT_SECONDS'], such as "
+            "8 * 24 * 3600.",
+            id="console.W001",
+        )
+    if queue.get("guard_cycle", 0.5) != 0.5:
+        yield checks.Warning(
+            f"Q_CLUSTER['guard_cycle'] is {queue['guard_cycle']}: with values other than 0.5 the guard may never "
+            "notice that a worker is over its time.",
+            hint="Leave guard_cycle out.",
+            id="console.W002",
+        )
+
+
+def _modes(queue: dict[str, Any]) -> Iterator[checks.CheckMessage]:
+    if queue.get("sync"):
+        yield checks.Warning(
+            "Q_CLUSTER['sync'] is on: a run is carried out inside the web request that asks for it.",
+            hint="Leave sync out, and start a worker: python manage.py qcluster",
+            id="console.W006",
+        )
+    orm = queue.get("orm")
+    alias = spool.alias()
+    if orm and orm not in connections:
+        yield checks.Error(
+            f"Q_CLUSTER['orm'] is {orm!r}, which is not in DATABASES.",
+            hint=f"Set it to {alias!r}, where the console's tables are.",
+            id="console.E007",
+        )
+    elif orm and orm != alias:
+        yield checks.Warning(
+            f"The queue is in the database {orm!r} and the console in {alias!r}. django-q2 closes connections that "
+            "are in use when it puts a message into another database than the one of the open transaction.",
+            hint=f"Set Q_CLUSTER['orm'] to {alias!r} and keep django_q's tables there (CONSOLE['DATABASE_APPS']).",
+            id="console.W007",
+        )
+
+
+@checks.register("console")
+def check_spool(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """That there is a place for log lines which are not stored yet."""
+    try:
+        spool.folder()
+    except OSError as error:
+        return [
+            checks.Warning(
+                str(error),
+                hint="Until then runs from the shell are not recorded, and workers refuse runs.",
+                id="console.W008",
+            )
+        ]
+    return []

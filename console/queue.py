@@ -1,0 +1,154 @@
+"""The bell that wakes a worker: the only module that knows django-q2.
+
+A message carries nothing but a run's id. The Run row is the truth; a message that comes twice,
+late or not at all changes nothing but the moment at which a worker looks.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from types import FrameType
+from typing import Any
+
+from django.db import connections, transaction
+from django.utils import timezone
+from django_q.brokers import get_broker
+from django_q.cluster import Sentinel
+from django_q.conf import Conf
+from django_q.models import OrmQ
+from django_q.signals import post_spawn
+from django_q.tasks import async_task
+
+from . import conf
+
+PERFORM = "console.worker.perform"
+
+# The event that the cluster sets when it is asked to stop; known in its workers only.
+_stop_event: Any = None
+
+
+class QueueUnreachable(Exception):
+    """The queue of the workers cannot be reached."""
+
+
+def ring(run_id: int) -> None:
+    """Tell the workers that there is a run. Call it after the commit of the transaction that stored it.
+
+    Raises:
+        QueueUnreachable: with the reason.
+    """
+    try:
+        if _would_close_connections_in_use():
+            _in_a_thread(lambda: _send(run_id))
+        else:
+            _send(run_id)
+    except Exception as error:
+        raise QueueUnreachable(f"{type(error).__name__}: {error}") from error
+
+
+def _send(run_id: int) -> None:
+    async_task(
+        PERFORM,
+        run_id,
+        # In q_options, since names such as "timeout" would be taken out of the task's own arguments.
+        q_options={
+            "task_name": f"run {run_id}",
+            "group": "data migrations",
+            # An int: with None a worker dies at each task.
+            "timeout": int(conf.get("TASK_TIMEOUT_SECONDS")),
+            "cluster": conf.get("CLUSTER"),
+            "ack_failure": True,
+            "save": False,
+        },
+    )
+
+
+def _would_close_connections_in_use() -> bool:
+    """Whether sending from this thread would lose somebody's rows.
+
+    Outside a transaction of its own database the ORM broker closes all of the thread's connections,
+    also one that is in the middle of a transaction (django-q2 issue 293).
+    """
+    if not Conf.ORM or Conf.SYNC or not transaction.get_autocommit(using=Conf.ORM):
+        return False
+    return any(connection.in_atomic_block for connection in connections.all(initialized_only=True))
+
+
+def _in_a_thread(action: Callable[[], None]) -> None:
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            action()
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=run, name="console bell", daemon=True)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+
+
+def waiting() -> int:
+    """How many messages lie in the queue, whoever's they are.
+
+    Raises:
+        QueueUnreachable: it cannot be asked.
+    """
+    try:
+        broker = get_broker(conf.get("CLUSTER"))
+        return int(broker.queue_size() or 0)
+    except Exception as error:
+        raise QueueUnreachable(f"{type(error).__name__}: {error}") from error
+
+
+def orm_alias() -> str | None:
+    """The alias of the database that holds the messages; None with another kind of broker."""
+    return str(Conf.ORM) if Conf.ORM else None
+
+
+def on_worker_start(action: Callable[[], None]) -> None:
+    """Have something done in each worker process of the queue, right after it was made."""
+
+    def started(**kwargs: Any) -> None:
+        global _stop_event
+        _stop_event = _find_stop_event(sys._getframe())
+        action()
+
+    # A strong reference: the function is known nowhere else.
+    post_spawn.connect(started, weak=False, dispatch_uid="console.presence")
+
+
+def _find_stop_event(frame: FrameType | None) -> Any:
+    """The cluster's stop event.
+
+    A worker is forked from within its sentinel's methods and is not told of it; but the sentinel is
+    still on the stack. Where it is not (another start method), a worker that stops is not noticed
+    until it is gone, and its run is rescued.
+    """
+    while frame is not None:
+        owner = frame.f_locals.get("self")
+        if isinstance(owner, Sentinel):
+            return owner.stop_event
+        frame = frame.f_back
+    return None
+
+
+def is_stopping() -> bool:
+    """Whether the cluster of this worker process was asked to stop."""
+    return _stop_event is not None and _stop_event.is_set()
+
+
+def oldest_wait() -> timedelta | None:
+    """How long the oldest message has been waiting; None without one, or with a broker that does not tell."""
+    if not Conf.ORM:
+        return None
+    now = timezone.now()
+    lock = OrmQ.objects.using(Conf.ORM).filter(lock__lte=now).order_by("lock").values_list("lock", flat=True).first()
+    return now - lock if lock is not None else None

@@ -1,0 +1,150 @@
+"""Runs whose process is gone: shown as interrupted, and taken up again where that is safe.
+
+Any number of workers may sweep at once: each change is a compare-and-set.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import datetime, timedelta
+
+from django.db import connections
+from django.db.models import Q
+from django.utils import timezone
+
+from data_migrations import databases
+from data_migrations.models import Lease
+from data_migrations.processes import Process, machine, started
+from data_migrations.reporting import Door
+
+from . import conf, drain, queue, spool, states, store
+from .journal import Line
+from .models import Attempt, Control, Kind, Run
+from .states import Status
+
+logger = logging.getLogger("console")
+
+# A process that is there but silent (frozen, or busy without letting any thread of its run) gets longer.
+SILENT_FACTOR = 4
+# The bell is rung again ever more seldom, but at least so often.
+MAX_RERING = timedelta(minutes=15)
+
+
+def sweep() -> None:
+    """Look after every run that may have lost its process, its message, or both."""
+    now = databases.now(spool.alias())
+    for run in Run.objects.filter(status=Status.RUNNING).defer("arguments", "changes", "traceback"):
+        why = _lost(run, now)
+        if why:
+            interrupt(run, why)
+    ring_again(now)
+
+
+def _lost(run: Run, now: datetime) -> str:
+    """Why the run counts as interrupted, or nothing."""
+    attempt = run.attempts.filter(number=run.attempt).first()
+    place = f"{run.host} (pid {run.pid})"
+    process = Process(attempt.host, attempt.machine, attempt.pid or 0, attempt.pid_started) if attempt else None
+    if process is not None and process.is_gone:
+        return f"Its process on {place} is gone."
+    silence = now - (run.heartbeat_at or run.started_at or run.requested_at)
+    allowed = timedelta(seconds=conf.get("STUCK_SECONDS"))
+    if process is not None and _is_here(process):
+        allowed *= SILENT_FACTOR
+    if silence > allowed:
+        return f"Its process on {place} gave no sign of life for {silence.total_seconds():.0f} s."
+    return ""
+
+
+def _is_here(process: Process) -> bool:
+    """Whether the process runs on this machine for certain."""
+    return bool(process.started) and process.machine == machine() and started(process.pid) == process.started
+
+
+def interrupt(run: Run, why: str) -> None:
+    """Close the attempt of a run, and put the run back into the queue where that is safe."""
+    # What it printed last, and perhaps how it ended, comes first.
+    drain.drain_orphans()
+    advice, to = _verdict(run)
+    now = timezone.now()
+    if not states.transition(
+        run.pk,
+        Status.INTERRUPTED,
+        expect=Status.RUNNING,
+        attempt=run.attempt,
+        where={"heartbeat_at": run.heartbeat_at},
+        note=f"{why} {advice}",
+    ):
+        return
+    logger.warning("Run %s of %s was interrupted. %s %s", run.pk, run.migration, why, advice)
+    Attempt.objects.filter(run=run, number=run.attempt).update(ended_at=now, outcome="interrupted")
+    store.append(run.pk, [Line(0, time.time(), "s", f"Interrupted: {why} {advice}")])
+    if to == Status.ENQUEUED:
+        if states.transition(
+            run.pk, to, expect=Status.INTERRUPTED, attempt=run.attempt, enqueued_at=now, rung_at=now, control=""
+        ):
+            _ring_quietly(run.pk)
+    elif to == Status.CANCELLED:
+        states.transition(run.pk, to, expect=Status.INTERRUPTED, attempt=run.attempt, finished_at=now, control="")
+
+
+def _verdict(run: Run) -> tuple[str, Status]:
+    """What is to become of an interrupted run, in words and as a status."""
+    if run.door != Door.WORKER.value:
+        return (
+            "What an atomic migration did was undone with its transaction. Run it again the way it was started."
+            if run.atomic
+            else "It is not atomic, so a part of its work may be there. Look at the data, then run it again.",
+            Status.INTERRUPTED,
+        )
+    if run.control == Control.CANCEL:
+        return f"It had been cancelled by {run.control_by}.", Status.CANCELLED
+    if not _is_safe(run):
+        return (
+            "It is not atomic and its work had begun, so a part of it may be there. Look at the data; then resume "
+            "this run, or mark the migration as applied.",
+            Status.INTERRUPTED,
+        )
+    lost = Attempt.objects.filter(run=run, outcome="interrupted").count() + 1
+    most = conf.get("MAX_ATTEMPTS")
+    if lost >= most:
+        return (
+            f"That was the {lost}th time, so it is not taken up again by itself (CONSOLE['MAX_ATTEMPTS']). Find "
+            "out what ends its process (memory, perhaps), then resume this run.",
+            Status.INTERRUPTED,
+        )
+    return "Nothing of its work was kept, so it is taken up again by another worker.", Status.ENQUEUED
+
+
+def _is_safe(run: Run) -> bool:
+    """Whether running it again does nothing twice."""
+    if run.atomic or run.kind == Kind.DRY_RUN:
+        return True
+    if run.begun or run.database not in connections:
+        return False
+    # The word of the recorder may not have come through; the lease, in the data's own database, knows.
+    lease = Lease.objects.using(run.database).filter(name=run.migration).first()
+    return lease is None or not lease.unfinished
+
+
+def ring_again(now: datetime) -> None:
+    """Ring for runs that nobody claimed: a message may be lost (Redis, a rotated SECRET_KEY, a killed worker)."""
+    patience = timedelta(seconds=conf.get("RERING_SECONDS"))
+    waiting = Run.objects.filter(status=Status.ENQUEUED, door=Door.WORKER.value)
+    due = waiting.filter(Q(rung_at=None, enqueued_at__lt=now - timedelta(seconds=5)) | Q(rung_at__lt=now - patience))
+    for pk, enqueued, rung in due.values_list("pk", "enqueued_at", "rung_at"):
+        # Twice as long each time: a queue that is merely busy is not filled with messages.
+        if rung is not None and now - rung < min(MAX_RERING, max(patience, rung - enqueued)):
+            continue
+        # Of several workers that see it one rings.
+        if waiting.filter(pk=pk, rung_at=rung).update(rung_at=now):
+            logger.info("Nobody has taken run %s yet: the bell is rung again.", pk)
+            _ring_quietly(pk)
+
+
+def _ring_quietly(run_id: int) -> None:
+    try:
+        queue.ring(run_id)
+    except queue.QueueUnreachable as error:
+        logger.warning("The bell for run %s could not be rung again: %s. It stays in the queue.", run_id, error)

@@ -1,0 +1,186 @@
+"""What a worker does with a message: claim the run, record it, run it, finish it."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Value
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from data_migrations import databases, executor, registry, stopping
+from data_migrations.exceptions import DataMigrationError
+from data_migrations.processes import Process
+from data_migrations.reporting import Door
+from data_migrations.stopping import StopFlag
+
+from . import conf, dispatch, presence, sealing, spool, states
+from .models import Attempt, Control, Kind, Run
+from .recorder import Recorder
+from .states import Status
+
+logger = logging.getLogger("console")
+
+_WORDS = {
+    Control.CANCEL.value: "cancelled",
+    Control.PAUSE.value: "paused",
+    "stop": "the worker is asked to stop",
+    "superseded": "another worker has taken this run over",
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A run that is ours, and the number of our attempt: the fencing token of all that we write."""
+
+    run: Run
+    number: int
+
+
+def perform(run_id: int) -> None:
+    """Carry out a run. This is what django-q2 calls.
+
+    Nothing leaves it: an exception, ``SystemExit`` among them (the queue's timeout is one), would have
+    the message delivered again and again.
+    """
+    try:
+        _perform(run_id)
+    except BaseException:
+        logger.critical("Run %s could not be carried out; it will be rescued.", run_id, exc_info=True)
+
+
+def _perform(run_id: int) -> None:
+    if presence.is_draining():
+        # This worker is about to end. The bell is rung again for another one.
+        logger.info("Run %s is left to another worker: this one is asked to stop.", run_id)
+        return
+    claim = take(run_id)
+    if claim is None:
+        return
+    presence.at_work_on(run_id)
+    try:
+        carry_out(claim)
+    finally:
+        presence.at_work_on(None)
+
+
+def take(run_id: int) -> Claim | None:
+    """Claim a run by compare-and-set; None when it is not there to be taken, as when its message came twice."""
+    process = Process.current()
+    now = timezone.now()
+    with transaction.atomic(using=spool.alias()):
+        taken = states.transition(
+            run_id,
+            Status.RUNNING,
+            expect=Status.ENQUEUED,
+            next_attempt=True,
+            started_at=Coalesce("started_at", Value(now)),
+            heartbeat_at=databases.now(spool.alias()),
+            host=process.host,
+            pid=process.pid,
+            release=conf.get("RELEASE"),
+            begun=False,
+            control="",
+        )
+        if not taken:
+            return None
+        run = Run.objects.get(pk=run_id)
+        Attempt.objects.create(
+            run=run,
+            number=run.attempt,
+            host=process.host,
+            pid=process.pid,
+            machine=process.machine,
+            pid_started=process.started,
+            worker=presence.name(),
+            started_at=now,
+        )
+    return Claim(run, run.attempt)
+
+
+def carry_out(claim: Claim) -> None:
+    """Run what was claimed, and see that its end is written whatever happens."""
+    run = claim.run
+    stop = StopFlag()
+    try:
+        recorder = _recorder(claim, stop)
+    except OSError as error:
+        _fail(claim, error)
+        return
+    try:
+        with stopping.signals(stop, lambda text: recorder.message("warning", text)):
+            _run(run, recorder, stop)
+    except DataMigrationError as error:
+        # The executor has told the recorder, except when it could not even begin.
+        recorder.failed(error, "")
+    except BaseException as error:
+        # Also the queue's timeout and a call of sys.exit().
+        recorder.failed(error, traceback.format_exc())
+    finally:
+        recorder.end(Status.FAILED, "no end", error_message="The run ended without saying how.")
+    if recorder.handed_back:
+        dispatch.ring_on_commit(run.pk)
+
+
+def _recorder(claim: Claim, stop: StopFlag) -> Recorder:
+    head = {"key": claim.run.key, "attempt": {"number": claim.number}}
+    return Recorder(
+        head,
+        secrets=_secrets(claim.run),
+        on_control=lambda word: stop.request(_WORDS.get(word, word)),
+        is_stopping=presence.is_draining,
+    )
+
+
+def _run(run: Run, recorder: Recorder, stop: StopFlag) -> None:
+    migration = registry.get(run.migration)
+    executor.run_command(
+        migration.command_name,
+        using=run.database,
+        values=_values(run),
+        dry_run=run.kind == Kind.DRY_RUN,
+        force=run.force,
+        reverse=run.kind == Kind.REVERSE,
+        door=Door.WORKER,
+        by=run.requested_by,
+        reason=run.reason,
+        reporters=[recorder],
+        stop=stop,
+    )
+
+
+def _values(run: Run) -> dict[str, Any]:
+    """The arguments as they were given. They are checked again by the executor, against the code of this worker."""
+    return sealing.unseal(run.sealed_arguments) if run.sealed_arguments else dict(run.arguments)
+
+
+def _secrets(run: Run) -> list[Any]:
+    if not run.sealed_arguments:
+        return []
+    try:
+        sensitive = registry.get(run.migration).sensitive_arguments
+        values = sealing.unseal(run.sealed_arguments)
+    except DataMigrationError:
+        # _run meets the same and says so.
+        return []
+    return [values[dest] for dest in sensitive if dest in values]
+
+
+def _fail(claim: Claim, error: OSError) -> None:
+    """Without a place for its log a run is not begun."""
+    now = timezone.now()
+    states.transition(
+        claim.run.pk,
+        Status.FAILED,
+        expect=Status.RUNNING,
+        attempt=claim.number,
+        finished_at=now,
+        error_class=type(error).__name__,
+        error_message=f"There is no place to keep the log, so nothing was run: {error}",
+        sealed_arguments="",
+    )
+    Attempt.objects.filter(run=claim.run, number=claim.number).update(ended_at=now, outcome="no place for the log")
