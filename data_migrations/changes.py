@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -43,8 +44,8 @@ class ChangeCounter:
     The verb and the table of each statement are read from its text and its rows are those that the driver reports,
     which is cheap enough for a real run. Our own tables are left out. Not seen that way are rows changed by triggers
     and by the database's own cascades, and PostgreSQL's ``COPY`` through the driver; the rows that an upsert updates
-    count as inserted, except on MariaDB. What is undone by going back to a savepoint is not counted; an outermost
-    transaction that the block itself opens and rolls back is.
+    count as inserted, except where MariaDB tells them apart. What is undone by going back to a savepoint is not
+    counted; an outermost transaction that the block itself opens and rolls back is.
 
     Args:
         using: the database alias.
@@ -113,19 +114,22 @@ class ChangeCounter:
         if writing.table.rpartition(".")[2].startswith(OWN_TABLES):
             return execute(sql, params, many, context)
         rows = self._rows_in(writing.table) if self.exact and writing.verb == "TRUNCATE" else None
-        before = self._total_changes() if writing.returning else 0
+        before = self._total_changes()
         result = execute(sql, params, many, context)
         if writing.verb == "TRUNCATE":
             self._truncated[writing.table] = rows
         elif writing.returning and self._connection.vendor == "sqlite":
             self._pending = self._later(writing, context["cursor"].cursor, before)
         else:
-            self._note(writing, params, many, context["cursor"])
+            self._note(writing, params, many, context["cursor"], before)
         return result
 
-    def _note(self, statement: Statement, params: Any, many: bool, cursor: Any) -> None:
+    def _note(self, statement: Statement, params: Any, many: bool, cursor: Any, before: int) -> None:
         """Count the rows that the driver reports for a statement that has run."""
         rows = cursor.rowcount
+        if rows < 0:
+            # Python's sqlite3 gives no number for a statement that begins with WITH.
+            rows = self._total_changes() - before
         if self._connection.vendor == "mysql" and statement.verb in ("INSERT", "REPLACE"):
             # An upsert counts twice each row that was there before.
             twice = max(0, rows - records) if (records := _records(params, many, cursor)) else 0
@@ -148,7 +152,11 @@ class ChangeCounter:
             pending()
 
     def _total_changes(self) -> int:
-        return getattr(self._connection.connection, "total_changes", 0)
+        try:
+            return getattr(self._connection.connection, "total_changes", 0)
+        except sqlite3.ProgrammingError:
+            # The block closed the connection.
+            return 0
 
     def _add(self, table: str, column: int, rows: int) -> None:
         if rows > 0:
@@ -195,7 +203,9 @@ class ChangeCounter:
         for table, after in self._read_statistics().items():
             before = self._statistics_before.get(table, (0, 0, 0))
             if not table.rpartition(".")[2].startswith(OWN_TABLES):
-                statistics[table] = (after[0] - before[0], after[1] - before[1], after[2] - before[2])
+                # A TRUNCATE takes back what was counted before it.
+                inserted, updated, deleted = (max(0, a - b) for a, b in zip(after, before, strict=True))
+                statistics[table] = (inserted, updated, deleted)
         if statistics or not self._counts:
             self._statistics = statistics
 

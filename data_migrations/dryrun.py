@@ -107,18 +107,24 @@ def undone(using: str, *, atomic: bool = True) -> Iterator[DryRun]:
 
 def _undo(run: DryRun, error: BaseException | None) -> None:
     """Roll everything back, then say what went wrong."""
-    escaped = []
+    escaped, failures = [], []
     for undoing in reversed(run._undoings):
         # Each is undone, whatever becomes of the others.
-        if not undoing.end(error):
-            escaped.append(undoing.connection.alias)
+        try:
+            if not undoing.end(error):
+                escaped.append(undoing.connection.alias)
+        except Exception as failure:
+            failures.append(failure)
         run.changes += undoing.changes(is_main=undoing.connection.alias == run.using)
+    run.changes.sort(key=lambda change: ("(database" in change.table, change.table))
     if escaped:
         raise DryRunNotUndone(
             f"The dry run could not undo everything: its transaction on the database {' and '.join(escaped)} was ended "
             "by something that it could not see, such as commit() on the driver's own connection. What was changed "
             "before that was kept. Look at the data, and take that commit out."
         ) from error
+    if failures:
+        raise failures[0]
     if run.refusals and not isinstance(error, DryRunRefused):
         raise DryRunRefused(run.refusals[0]) from error
 

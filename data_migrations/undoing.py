@@ -54,6 +54,7 @@ class Undoing:
         self._is_outermost = is_outermost
         self._blocks: list[Atomic] = []
         self._savepoint: str | None = None
+        self._commits_on_exit = True
         self._is_opening = False
         self._may_be_durable = not atomic
         self._counter = ChangeCounter(connection.alias, exact=True)
@@ -143,6 +144,7 @@ class Undoing:
                 block._from_testcase = self._may_be_durable  # type: ignore[attr-defined]
                 block.__enter__()
                 self._blocks.append(block)
+            self._commits_on_exit = connection.commit_on_exit
             self._savepoint = connection.savepoint_ids[-1]
             if connection.vendor == "mysql" and not connection.needs_rollback:
                 with connection.cursor() as cursor:
@@ -180,6 +182,8 @@ class Undoing:
 
     def _roll_back(self) -> None:
         connection = self.connection
+        # An atomic block of the body that made us open found a transaction, and noted that nobody began it.
+        connection.commit_on_exit = self._commits_on_exit
         while self._blocks:
             block = self._blocks.pop()
             if block not in connection.atomic_blocks:
@@ -194,7 +198,7 @@ class Undoing:
     def _set_authorizer(self, authorizer: Callable[..., int] | None) -> None:
         """SQLite asks an authorizer before each statement, so that no way round the wrapper commits."""
         driver = self.connection.connection
-        if self._is_outermost and isinstance(driver, sqlite3.Connection):
+        if self._is_outermost and isinstance(driver, sqlite3.Connection) and not self.connection.closed_in_transaction:
             driver.set_authorizer(authorizer)
 
     def _replace(self, *methods: str) -> None:

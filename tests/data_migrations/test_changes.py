@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, connections, transaction
 from django.db.models import F
+from django.utils import timezone
 
 from data_migrations.changes import ChangeCounter
 from data_migrations.models import LedgerEvent
@@ -101,8 +102,8 @@ def test_a_with_clause_is_read_past(items: list[Item]) -> None:
             execute(f"UPDATE /* why */ {ITEM} SET amount = 3 WHERE name = 'item 1'")
         else:
             execute(
-                f"WITH some AS (SELECT id FROM {ITEM} WHERE name = 'item 1') "
-                f"UPDATE {ITEM} SET amount = 3 WHERE id IN (SELECT id FROM some)"
+                f"WITH chosen AS (SELECT id FROM {ITEM} WHERE name = 'item 1') "
+                f"UPDATE {ITEM} SET amount = 3 WHERE id IN (SELECT id FROM chosen)"
             )
     assert counter.changes() == [TableChange(ITEM, 0, 1, 0)]
 
@@ -130,7 +131,7 @@ def test_what_a_savepoint_undid_is_not_counted(items: list[Item]) -> None:
 
 def test_our_own_tables_are_left_out() -> None:
     with ChangeCounter("default") as counter:
-        LedgerEvent.objects.create(name="x")
+        LedgerEvent.objects.create(name="x", event="applied", at=timezone.now(), door="code")
         Item.objects.create(name="mine")
     assert counter.changes() == [TableChange(ITEM, 1, 0, 0)]
 
@@ -164,20 +165,17 @@ def test_an_upsert_counts_the_rows_it_wrote(items: list[Item]) -> None:
     with ChangeCounter("default") as counter:
         Item.objects.bulk_create(rows, update_conflicts=True, update_fields=["amount"], **unique)
     assert counter.total == 3
-    if connection.vendor == "mysql":
-        assert counter.changes() == [TableChange(ITEM, 1, 2, 0)]
 
 
 @only_on("mariadb")
-def test_a_row_upserted_alone_or_by_executemany_is_counted_once(items: list[Item]) -> None:
-    sql = (
-        f"INSERT INTO {ITEM} (name, amount) VALUES (%s, %s) "
-        "ON DUPLICATE KEY UPDATE amount = VALUES(amount)"
-    )
+def test_an_upserted_row_is_counted_once(items: list[Item]) -> None:
+    change = "ON DUPLICATE KEY UPDATE amount = VALUES(amount)"
+    sql = f"INSERT INTO {ITEM} (name, amount) VALUES (%s, %s) {change}"
     with ChangeCounter("default") as counter, connection.cursor() as cursor:
         cursor.execute(sql, ["item 1", 3])
         cursor.executemany(sql, [["item 2", 3], ["more", 4]])
-    assert counter.changes() == [TableChange(ITEM, 1, 2, 0)]
+        cursor.execute(f"INSERT INTO {ITEM} (name, amount) VALUES ('item 3', 1), ('most', 2) {change}")
+    assert counter.changes() == [TableChange(ITEM, 2, 3, 0)]
 
 
 @only_on("sqlite")
@@ -190,10 +188,12 @@ def test_a_returning_that_nobody_fetched_to_its_end_is_counted(items: list[Item]
 
 @only_on("postgresql")
 def test_a_truncate_is_noted(items: list[Item]) -> None:
+    execute("SET CONSTRAINTS ALL IMMEDIATE")
     with ChangeCounter("default") as counter:
         execute(f"TRUNCATE {ITEM}")
     assert counter.changes() == [TableChange(f"{ITEM} (emptied by TRUNCATE, rows not counted)")]
     Item.objects.bulk_create(items)
+    execute("SET CONSTRAINTS ALL IMMEDIATE")
     with ChangeCounter("default", exact=True) as counter:
         execute(f"TRUNCATE {ITEM}")
     assert counter.changes() == [TableChange(f"{ITEM} (emptied by TRUNCATE)", 0, 0, 10)]
