@@ -1,0 +1,150 @@
+"""The console in Django's admin: addresses and permissions; the pages are in ``console.views``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.db.models import QuerySet
+from django.forms import Media
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import URLPattern, path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST, require_safe
+
+from .models import Kind, Migration, Run
+from .runfilters import MigrationFilter, RequesterFilter
+from .templatetags.console import ago, badge, duration
+from .tools import migration_url
+from .views import log, marking, migration, migrations, request, runs
+from .views.page import ConsoleAdmin, scripts
+
+View = Callable[..., HttpResponseBase]
+
+
+class PagesAdmin(ConsoleAdmin):
+    """An admin class whose pages are views of ours."""
+
+    actions = None
+
+    def page(self, view: View, *, posts: bool | None = False) -> View:
+        """The view for this site; ``posts``: True takes only POST, False never does, None takes both."""
+
+        def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if "name" in kwargs:
+                kwargs["name"] = unquote(kwargs["name"])
+            return view(self, request, *args, **kwargs)
+
+        if posts is not None:
+            wrapped = require_POST(wrapped) if posts else require_safe(wrapped)
+        # What is posted may hold sensitive arguments; an error report must not show them.
+        return self.admin_site.admin_view(sensitive_post_parameters()(wrapped))
+
+
+@admin.register(Migration)
+class MigrationAdmin(PagesAdmin):
+    """Data migrations: they have no table, so that no query of Django's own is ever made."""
+
+    def get_urls(self) -> list[URLPattern]:
+        """All of them ours."""
+
+        def mark(self: PagesAdmin, request: HttpRequest, name: str) -> HttpResponse:
+            return marking.one(self, request, name, Kind.MARK)
+
+        def unmark(self: PagesAdmin, request: HttpRequest, name: str) -> HttpResponse:
+            return marking.one(self, request, name, Kind.UNMARK)
+
+        prefix = "console_migration"
+        return [
+            path("", self.page(migrations.show), name=f"{prefix}_changelist"),
+            path("marking/", self.page(marking.many, posts=True), name=f"{prefix}_marking"),
+            path("<str:name>/change/", self.page(migration.show), name=f"{prefix}_change"),
+            path("<str:name>/run/", self.page(request.show, posts=None), name=f"{prefix}_run"),
+            path("<str:name>/start/", self.page(request.start, posts=True), name=f"{prefix}_start"),
+            path("<str:name>/mark/", self.page(mark, posts=None), name=f"{prefix}_mark"),
+            path("<str:name>/unmark/", self.page(unmark, posts=None), name=f"{prefix}_unmark"),
+        ]
+
+
+@admin.register(Run)
+class RunAdmin(PagesAdmin):
+    """The history of runs, and the page of each."""
+
+    list_display = ("number", "migration_link", "kind_badge", "status_badge", "when", "took", "who", "through")
+    list_display_links = ("number",)
+    list_filter = ("status", "kind", "door", MigrationFilter, RequesterFilter)
+    search_fields = ("migration", "command_name", "reason", "requested_by", "error_message", "result")
+    search_help_text = "Name, command, reason, person, result or error."
+    date_hierarchy = "requested_at"
+    list_per_page = 50
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+
+    @property
+    def media(self) -> Media:
+        """The console's own style."""
+        return super().media + scripts()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
+        """Without the long texts, which a list does not show."""
+        return super().get_queryset(request).defer("traceback", "sealed_arguments", "arguments", "changes")
+
+    def get_urls(self) -> list[URLPattern]:
+        """Django's list; the pages of a run are ours."""
+        prefix = "console_run"
+        return [
+            path("", self.admin_site.admin_view(self.changelist_view), name=f"{prefix}_changelist"),
+            path("<str:pk>/change/", self.page(runs.show), name=f"{prefix}_change"),
+            path("<str:pk>/cancel/", self.page(runs.cancel, posts=None), name=f"{prefix}_cancel"),
+            path("<str:pk>/log/", self.page(log.lines), name=f"{prefix}_log"),
+            path("<str:pk>/log/search/", self.page(log.search), name=f"{prefix}_log_search"),
+            path("<str:pk>/log/download/", self.page(log.download), name=f"{prefix}_log_download"),
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """Django's own, under a plain title."""
+        return super().changelist_view(request, {"title": "Runs", **(extra_context or {})})
+
+    @admin.display(description="run", ordering="id")
+    def number(self, run: Run) -> str:
+        """Its number."""
+        return str(run.pk)
+
+    @admin.display(description="data migration", ordering="migration")
+    def migration_link(self, run: Run) -> SafeString:
+        """Its data migration."""
+        return format_html('<a href="{}">{}</a>', migration_url("change", run.migration, run.database), run.migration)
+
+    @admin.display(description="what", ordering="kind")
+    def kind_badge(self, run: Run) -> SafeString:
+        """What was asked for."""
+        return badge(run.kind)
+
+    @admin.display(description="status", ordering="status")
+    def status_badge(self, run: Run) -> SafeString:
+        """How it ended, or where it is."""
+        return badge(run.status)
+
+    @admin.display(description="asked for", ordering="requested_at")
+    def when(self, run: Run) -> Any:
+        """When."""
+        return ago(run.requested_at)
+
+    @admin.display(description="took")
+    def took(self, run: Run) -> str:
+        """How long."""
+        return duration(run.elapsed) or "–"
+
+    @admin.display(description="by", ordering="requested_by")
+    def who(self, run: Run) -> str:
+        """By whom."""
+        return run.requested_by or "–"
+
+    @admin.display(description="through", ordering="door")
+    def through(self, run: Run) -> str:
+        """Through which door."""
+        return run.door

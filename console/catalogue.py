@@ -1,0 +1,159 @@
+"""The data migrations of one database as the pages show them: their state, their last run, their active run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connections, router
+from django.db.models import Max
+
+from data_migrations import registry, status
+from data_migrations.exceptions import DataMigrationError
+from data_migrations.models import AppliedMigration
+from data_migrations.registry import RegisteredMigration
+
+from .models import Kind, Run
+from .states import ACTIVE, Status
+
+# The order of the filters, and of the states that deserve a look before the others.
+STATES = ("pending", "running", "interrupted", "changed", "broken", "unregistered", "applied")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One data migration in one database."""
+
+    name: str
+    state: str
+    registered: RegisteredMigration | None
+    record: AppliedMigration | None
+    changed: bool = False
+    note: str = ""
+    holder: Any = None
+    last_run: Run | None = None
+    active_run: Run | None = None
+
+    @property
+    def app(self) -> str:
+        """The last part of the app's dotted name; empty for what is not in the code."""
+        return self.registered.app_name.rpartition(".")[2] if self.registered else ""
+
+    @property
+    def description(self) -> str:
+        """The command's help text."""
+        return self.registered.description if self.registered else ""
+
+    @property
+    def look(self) -> str:
+        """The state to show: one that changed since it was applied says so."""
+        return "changed" if self.state == "applied" and self.changed else self.state
+
+    @property
+    def applied(self) -> bool:
+        """Whether there is a record."""
+        return self.record is not None
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All rows of a database, or the reason why there are none."""
+
+    database: str
+    rows: list[Row] = field(default_factory=list)
+    error: str = ""
+
+    def get(self, name: str) -> Row | None:
+        """The row of that name."""
+        return next((row for row in self.rows if row.name == name), None)
+
+    def counts(self) -> dict[str, int]:
+        """How many rows look how, in the order of the filters."""
+        looks = [row.look for row in self.rows]
+        return {state: looks.count(state) for state in STATES}
+
+    def apps(self) -> list[str]:
+        """The apps that have data migrations."""
+        return sorted({row.app for row in self.rows if row.app})
+
+    def matching(self, *, text: str = "", state: str = "", app: str = "") -> list[Row]:
+        """The rows that have every word of the text in name, command, app or description, that state and that app."""
+        words = text.casefold().split()
+        return [
+            row
+            for row in self.rows
+            if (not state or row.look == state)
+            and (not app or row.app == app)
+            and all(word in _haystack(row) for word in words)
+        ]
+
+
+def _haystack(row: Row) -> str:
+    command = row.registered.command_name if row.registered else ""
+    return " ".join((row.name, command, row.app, row.description)).casefold()
+
+
+def databases() -> list[str]:
+    """The aliases that hold data, and so a ledger; the default one first."""
+    allowed = [alias for alias in connections if router.allow_migrate_model(alias, AppliedMigration)]
+    return sorted(allowed, key=lambda alias: (alias != "default", alias))
+
+
+def read(database: str, *, with_runs: bool = True) -> Catalogue:
+    """Everything known about the data migrations of a database; without a ledger, what the code says.
+
+    ``with_runs`` is False where the console's own tables cannot be read.
+    """
+    try:
+        statuses = status.statuses(database)
+    except DataMigrationError as error:
+        rows = [_unknown(migration) for migration in registry.all_migrations()]
+        return Catalogue(database, rows, str(error))
+    last = _last_runs(database) if with_runs else {}
+    active = active_runs(database) if with_runs else {}
+    rows = [_row(each, last.get(each.name), active.get(each.name)) for each in statuses]
+    return Catalogue(database, rows)
+
+
+def _unknown(migration: RegisteredMigration) -> Row:
+    return Row(migration.name, "broken" if migration.error else "unknown", migration, None)
+
+
+def _row(each: status.MigrationStatus, last: Run | None, active: Run | None) -> Row:
+    state = str(each.state)
+    if active is not None and active.status == Status.RUNNING and active.kind in (Kind.RUN, Kind.REVERSE):
+        # The console hears of a run before its lease can be seen, and while SQLite's file is held.
+        state = "running"
+    return Row(
+        name=each.name,
+        state=state,
+        registered=each.registered,
+        record=each.record,
+        changed=each.changed,
+        note=str(getattr(each, "note", "") or ""),
+        holder=each.holder,
+        last_run=last,
+        active_run=active,
+    )
+
+
+def _last_runs(database: str) -> dict[str, Run]:
+    newest = Run.objects.filter(database=database).order_by().values("migration").annotate(newest=Max("id"))
+    ids = [each["newest"] for each in newest]
+    return {run.migration: run for run in _light(ids)}
+
+
+def _light(ids: Iterable[int]) -> Iterable[Run]:
+    return Run.objects.filter(pk__in=list(ids)).defer("traceback", "sealed_arguments", "arguments", "changes")
+
+
+def active_runs(database: str) -> dict[str, Run]:
+    """The run that waits or goes on, by migration; one that goes on before one that waits."""
+    runs = Run.objects.filter(database=database, status__in=ACTIVE).order_by("-status", "id")
+    found: dict[str, Run] = {}
+    for run in runs.defer("traceback", "sealed_arguments", "arguments", "changes"):
+        known = found.get(run.migration)
+        if known is None or (known.status != Status.RUNNING and run.status == Status.RUNNING):
+            found[run.migration] = run
+    return found

@@ -1,0 +1,164 @@
+"""The forms: what a run is asked for with, built from the command's own arguments, and the reason for a mark."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from data_migrations import arguments
+from data_migrations.arguments import Argument
+from data_migrations.exceptions import InvalidArgument
+from data_migrations.registry import RegisteredMigration
+
+from .models import Kind
+
+PREFIX = "arg-"
+KIND_WORDS = {
+    Kind.RUN: "Run: do the work and record it as applied",
+    Kind.DRY_RUN: "Dry run: try it, report what would change, keep nothing",
+    Kind.REVERSE: "Reverse: undo the work and take the record out",
+}
+
+
+class ReasonForm(forms.Form):
+    """Why it is done. Kept with the record for good."""
+
+    reason = forms.CharField(
+        max_length=1000,
+        widget=forms.Textarea(attrs={"rows": 2, "class": "vLargeTextField"}),
+        help_text="Kept in the history, for those who wonder later.",
+    )
+
+
+class ListField(forms.CharField):
+    """Several values, one a line."""
+
+    widget = forms.Textarea
+
+    def to_python(self, value: Any) -> Any:
+        """The lines that are not empty."""
+        return [line.strip() for line in str(value or "").splitlines() if line.strip()]
+
+    def prepare_value(self, value: Any) -> Any:
+        """A list as lines."""
+        return "\n".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+class JSONTextField(forms.JSONField):
+    """A JSON value, handed to the command as the text that its own parser reads."""
+
+    def to_python(self, value: Any) -> Any:
+        """The checked text; None for nothing."""
+        parsed = super().to_python(value)
+        return None if parsed is None else json.dumps(parsed)
+
+    def prepare_value(self, value: Any) -> Any:
+        """The text as it is."""
+        return value if isinstance(value, str) else super().prepare_value(value)
+
+
+class RunForm(ReasonForm):
+    """What a run is asked for with; one field per argument of the command."""
+
+    kind = forms.ChoiceField(label="What to do", widget=forms.RadioSelect)
+    database = forms.ChoiceField()
+    force = forms.BooleanField(required=False, label="Run it although it is applied already")
+
+    field_order = ("kind", "database", "force")
+
+    def __init__(
+        self,
+        *args: Any,
+        migration: RegisteredMigration,
+        kinds: list[str],
+        databases: list[str],
+        applied: bool,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.migration = migration
+        self.applied = applied
+        choices = self._field(forms.ChoiceField, "kind")
+        choices.choices = [(kind, KIND_WORDS[Kind(kind)]) for kind in kinds]
+        aliases = self._field(forms.ChoiceField, "database")
+        aliases.choices = [(alias, alias) for alias in databases]
+        aliases.help_text = "The database to work on."
+        if not applied:
+            del self.fields["force"]
+        reason = self.fields.pop("reason")
+        assert migration.command_class is not None
+        self.command = migration.command_class()
+        self.described = arguments.describe(migration.command_class)
+        for argument in self.described:
+            self.fields[PREFIX + argument.dest] = field_for(argument)
+        self.fields["reason"] = reason
+
+    def _field(self, kind: type[Any], name: str) -> Any:
+        field = self.fields[name]
+        assert isinstance(field, kind)
+        return field
+
+    def clean(self) -> dict[str, Any]:
+        """Check the arguments as the command's own parser would."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if self.errors:
+            return cleaned
+        if self.applied and cleaned["kind"] == Kind.RUN and not cleaned.get("force"):
+            self.add_error("force", "It is applied already. Tick this to run it again, or choose a dry run.")
+        if not self.applied and cleaned["kind"] == Kind.REVERSE:
+            self.add_error("kind", "It is not applied, so there is nothing to reverse.")
+        try:
+            arguments.to_options(self.command, self.values())
+        except InvalidArgument as error:
+            raise ValidationError(str(error)) from error
+        return cleaned
+
+    def values(self) -> dict[str, Any]:
+        """The command's own arguments by dest, as JSON can hold them; those left empty are left out."""
+        found = {}
+        for argument in self.described:
+            value = self.cleaned_data.get(PREFIX + argument.dest)
+            if value not in (None, "", []) or argument.kind == "boolean":
+                found[argument.dest] = value
+        return found
+
+    def own_fields(self) -> list[forms.BoundField]:
+        """The fields of the command's own arguments."""
+        return [self[PREFIX + argument.dest] for argument in self.described]
+
+
+def field_for(argument: Argument) -> forms.Field:
+    """A form field that takes what the argument takes."""
+    common: dict[str, Any] = {
+        "label": argument.label.capitalize(),
+        "help_text": argument.help,
+        "required": argument.required,
+        "initial": argument.default,
+    }
+    if argument.sensitive:
+        # Never sent back to the browser; asked for again instead.
+        return forms.CharField(
+            **(common | {"initial": None}),
+            strip=False,
+            widget=forms.PasswordInput(attrs={"class": "vTextField", "autocomplete": "off"}),
+        )
+    match argument.kind:
+        case "boolean":
+            return forms.BooleanField(**(common | {"required": False}))
+        case "integer":
+            return forms.IntegerField(**common, widget=forms.NumberInput(attrs={"class": "vIntegerField"}))
+        case "float":
+            return forms.FloatField(**common, widget=forms.NumberInput(attrs={"step": "any"}))
+        case "choice":
+            none = [] if argument.required else [("", "—")]
+            return forms.ChoiceField(**common, choices=none + [(each, each) for each in argument.choices])
+        case "list":
+            common["help_text"] = f"{argument.help} One value a line.".strip()
+            return ListField(**common, widget=forms.Textarea(attrs={"rows": 4, "class": "vLargeTextField"}))
+        case "json":
+            common["help_text"] = f"{argument.help} JSON.".strip()
+            return JSONTextField(**common, widget=forms.Textarea(attrs={"rows": 4, "class": "vLargeTextField"}))
+    return forms.CharField(**common, widget=forms.TextInput(attrs={"class": "vTextField"}))

@@ -1,0 +1,107 @@
+"""How states, times, durations and numbers look, the same on every page."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import template
+from django.contrib.humanize.templatetags.humanize import intcomma
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
+
+from console.appearance import look
+from console.tools import migration_url
+
+try:
+    from django.utils import csp
+except ImportError:
+    csp = None
+
+register = template.Library()
+
+
+@register.simple_tag
+def badge(state: str) -> SafeString:
+    """A state as icon, word and colour."""
+    seen = look(state)
+    return format_html(
+        '<span class="console-badge console-tone-{}">'
+        '<svg class="console-icon" viewBox="0 0 16 16" aria-hidden="true" focusable="false"><path d="{}"/></svg>'
+        "{}</span>",
+        seen.tone,
+        seen.icon,
+        seen.word,
+    )
+
+
+@register.simple_tag
+def migration_page(name: str, database: str) -> str:
+    """The address of a data migration's page."""
+    return migration_url("change", name, database)
+
+
+@register.filter
+def ago(when: datetime | None) -> str | SafeString:
+    """A moment as "3 minutes ago", with the exact one on hover; "never" for None."""
+    if when is None:
+        return "never"
+    seconds = (timezone.now() - when).total_seconds()
+    if -60 < seconds < 60:
+        words = "just now" if seconds < 10 else f"{int(seconds)} seconds ago"
+    elif seconds < 0:
+        words = f"in {timesince(timezone.now(), when, depth=1)}"
+    else:
+        words = f"{timesince(when, depth=1)} ago"
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        when.isoformat(),
+        date_format(timezone.localtime(when), "DATETIME_FORMAT"),
+        words,
+    )
+
+
+@register.filter
+def moment(when: datetime | None) -> str | SafeString:
+    """A moment with its seconds; nothing for None."""
+    if when is None:
+        return ""
+    local = timezone.localtime(when)
+    return format_html('<time datetime="{}">{}</time>', when.isoformat(), f"{local:%Y-%m-%d %H:%M:%S %Z}")
+
+
+@register.filter
+def duration(value: timedelta | float | None) -> str:
+    """Seconds or a timedelta as "12 m 04 s"; nothing for None."""
+    if value is None:
+        return ""
+    seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    if seconds < 1:
+        return f"{max(0, round(seconds * 1000))} ms"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours:02} h"
+    if hours:
+        return f"{hours} h {minutes:02} m"
+    return f"{minutes} m {rest:02} s" if minutes else f"{rest} s"
+
+
+@register.filter
+def number(value: Any) -> str:
+    """A number with its thousands apart; a dash for None."""
+    return "–" if value is None else str(intcomma(value))
+
+
+@register.simple_tag(takes_context=True)
+def assets(context: template.Context, kind: str) -> str:
+    """The page's styles ("css") or scripts ("js"), with a nonce where Django knows one (6.1 and later)."""
+    media = context["media"][kind]
+    nonce_attr = getattr(csp, "nonce_attr", None)
+    return str(nonce_attr(context, media) if nonce_attr else media)

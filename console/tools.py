@@ -1,0 +1,118 @@
+"""What may be done with a data migration, or a run, by this person now; and if not now, why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib.admin.utils import quote
+from django.http import HttpRequest
+from django.urls import reverse
+
+from .catalogue import Row
+from .models import Kind, Run
+from .permissions import PermissionHooks, find
+from .states import ACTIVE, Status
+
+CANCELLABLE = (*ACTIVE, Status.PAUSED, Status.INTERRUPTED)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A button: where it leads, or why it does not lead anywhere now."""
+
+    label: str
+    url: str
+    why_not: str = ""
+
+
+def migration_url(page: str, name: str, database: str = "default", **query: str) -> str:
+    """The address of a page of one data migration."""
+    if database != "default":
+        query["database"] = database
+    url = reverse(f"admin:console_migration_{page}", args=(quote(name),))
+    return f"{url}?{urlencode(query)}" if query else url
+
+
+def why_not(kind: str, row: Row) -> str:
+    """Why that cannot be done with a data migration in its state; empty when it can."""
+    if kind == Kind.UNMARK:
+        return _busy(row) or ("" if row.applied else "It is not applied.")
+    if row.registered is None:
+        return "It is not in the code any more; only its record is left."
+    if row.state == "broken":
+        return "Its module cannot be imported."
+    if row.state == "unknown":
+        return "The ledger of this database cannot be read."
+    if kind == Kind.MARK:
+        return _busy(row) or ("It is applied already." if row.applied else "")
+    if kind == Kind.REVERSE and not row.applied:
+        return "It is not applied."
+    return _busy(row)
+
+
+def _busy(row: Row) -> str:
+    if row.active_run is not None:
+        return f"Run {row.active_run.pk} of it is {row.active_run.status}; wait for it, or cancel it."
+    if row.state == "running":
+        return f"It is being run by {row.holder}." if row.holder else "It is being run now."
+    return ""
+
+
+def of_migration(hooks: PermissionHooks, request: HttpRequest, row: Row, database: str) -> list[Tool]:
+    """The buttons of a data migration's page."""
+    kinds: list[tuple[str, str, str]] = [
+        (Kind.DRY_RUN, "Dry run…", migration_url("run", row.name, database, kind="dry_run")),
+        (Kind.RUN, "Run again…" if row.applied else "Run…", migration_url("run", row.name, database)),
+    ]
+    if row.registered is not None and row.registered.reversible:
+        kinds.append((Kind.REVERSE, "Reverse…", migration_url("run", row.name, database, kind="reverse")))
+    kinds.append(
+        (Kind.UNMARK, "Unmark…", migration_url("unmark", row.name, database))
+        if row.applied
+        else (Kind.MARK, "Mark as applied…", migration_url("mark", row.name, database))
+    )
+    return [
+        Tool(label, url, why_not(kind, row))
+        for kind, label, url in kinds
+        if hooks.has_kind_permission(request, kind, row.registered)
+    ]
+
+
+def of_run(hooks: PermissionHooks, request: HttpRequest, run: Run) -> list[Tool]:
+    """The buttons of a run's page."""
+    tools = []
+    migration = find(run.migration)
+    if run.status in CANCELLABLE and hooks.has_cancel_permission(request, migration):
+        url = reverse("admin:console_run_cancel", args=(run.pk,))
+        tools.append(Tool("Cancel…", url, why_not_cancel(run)))
+    elif (
+        not run.is_active
+        and migration is not None
+        and run.kind in (Kind.RUN, Kind.DRY_RUN, Kind.REVERSE)
+        and hooks.has_kind_permission(request, run.kind, migration)
+    ):
+        tools.append(Tool(_again(run), migration_url("run", run.migration, run.database, kind=run.kind)))
+    return tools
+
+
+def _again(run: Run) -> str:
+    return {Kind.DRY_RUN: "Dry run again…", Kind.REVERSE: "Reverse again…"}.get(Kind(run.kind), "Run again…")
+
+
+def why_not_cancel(run: Run) -> str:
+    """Why a run cannot be cancelled now; empty when it can."""
+    if run.status not in CANCELLABLE:
+        return f"It is {run.status}: there is nothing left to cancel."
+    if run.control == "cancel":
+        by = f" by {run.control_by}" if run.control_by else ""
+        return f"Cancelling was asked for{by}; it stops at its next safe point."
+    if run.door != "worker" and run.status == Status.RUNNING:
+        return f"It runs outside the console ({run.door}); stop it where it was started."
+    return ""
+
+
+def as_context(tools: list[Tool]) -> dict[str, Any]:
+    """The buttons, and the sentences of those that cannot be pressed."""
+    return {"tools": tools, "why_nots": [tool for tool in tools if tool.why_not]}

@@ -1,0 +1,95 @@
+"""The log of a run as data: lines by their numbers, a search, the whole of it as a file."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, JsonResponse, StreamingHttpResponse
+from django.utils.cache import patch_cache_control
+
+from console import logs
+from console.permissions import require
+from console.states import FINISHED, Status
+
+from .page import ConsoleAdmin, tagged
+from .runs import get_or_404
+
+MOST_LINES = 2000
+MOST_MATCHES = 1000
+# No line comes after these, until somebody resumes it.
+OVER = (*FINISHED, Status.PAUSED)
+PLACES = ("after", "before", "around", "tail")
+
+
+def lines(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
+    """Lines ``after``, ``before`` or ``around`` a number, or the last ones (``tail``), at most ``limit``.
+
+    ``limit=0`` gives none and tells only how far the log is. An unchanged answer is a 304.
+    """
+    require(admin.has_view_permission(request) and admin.has_view_log_permission(request), "read this log")
+    run = get_or_404(pk)
+    try:
+        place, number, limit = _where(request)
+    except ValueError as error:
+        return HttpResponseBadRequest(str(error))
+    page = logs.read(run, **{place: number}, limit=max(1, limit))
+    answer = {
+        "lines": [_packed(line) for line in page.lines] if limit else [],
+        "first": page.first,
+        "last": page.last,
+        "status": page.status,
+        "over": page.status in OVER,
+    }
+    response = JsonResponse(answer)
+    patch_cache_control(response, private=True, no_cache=True)
+    # The page knows later lines than the row that was read before it.
+    key = f"{run.pk}|{page.last}|{page.status}|{place}|{number}|{limit}"
+    return tagged(request, response, hashlib.sha256(key.encode()).hexdigest()[:32])
+
+
+def _packed(line: logs.Line) -> list[Any]:
+    """Number, time, level, text; and the last number where the line stands for many that are not kept."""
+    packed = [line.seq, line.at.isoformat(), line.level, line.text]
+    return packed if line.through == line.seq else [*packed, line.through]
+
+
+def _where(request: HttpRequest) -> tuple[str, int, int]:
+    asked = [place for place in PLACES if place in request.GET]
+    if len(asked) > 1:
+        raise ValueError(f"Ask for one of {', '.join(PLACES)}.")
+    place = asked[0] if asked else "after"
+    number, limit = request.GET.get(place, "0"), request.GET.get("limit", "500")
+    if not (number.isdecimal() and limit.isdecimal() and len(number) < 19 and len(limit) < 9):
+        raise ValueError("Line numbers and the limit are whole numbers.")
+    return place, int(number), min(int(limit), MOST_LINES)
+
+
+def search(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
+    """The numbers of the lines that contain ``text``, the first thousand after ``after``, and how many in all."""
+    require(admin.has_view_permission(request) and admin.has_view_log_permission(request), "read this log")
+    run = get_or_404(pk)
+    text, after = request.GET.get("text", ""), request.GET.get("after", "0")
+    if not text or not after.isdecimal():
+        return HttpResponseBadRequest("Give the text to search for.")
+    found = logs.search(run, text, after=int(after), limit=MOST_MATCHES)
+    response = JsonResponse(
+        {
+            "matches": [line.seq for line in found.lines],
+            "total": found.total,
+            "more": found.is_capped,
+        }
+    )
+    patch_cache_control(response, private=True, no_cache=True)
+    return response
+
+
+def download(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> StreamingHttpResponse:
+    """The whole log as a text file, sent while it is read."""
+    require(admin.has_view_permission(request) and admin.has_view_log_permission(request), "read this log")
+    run = get_or_404(pk)
+    response = StreamingHttpResponse(logs.download(run), content_type="text/plain; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="run-{run.pk}.log"'
+    response["X-Content-Type-Options"] = "nosniff"
+    patch_cache_control(response, private=True, no_store=True)
+    return response

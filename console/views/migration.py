@@ -1,0 +1,91 @@
+"""One data migration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+
+from console import catalogue, tools
+from console.appearance import look
+from console.models import Run
+from console.permissions import narrowed, require
+from data_migrations import ledger
+from data_migrations.exceptions import DataMigrationError
+from data_migrations.models import LedgerEvent
+
+from .page import ConsoleAdmin, chosen_database, crumbs, render, row_or_404
+
+LAST_RUNS = 10
+
+
+def list_crumb(admin: ConsoleAdmin) -> tuple[str, str]:
+    """The way back to the list."""
+    return ("Data migrations", reverse(f"{admin.admin_site.name}:console_migration_changelist"))
+
+
+def show(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
+    """The page; GET only looks."""
+    require(admin.has_view_permission(request), "see the data migrations")
+    database = chosen_database(request)
+    row = row_or_404(name, database)
+    runs = Run.objects.of(name).filter(database=database)[:LAST_RUNS]
+    return render(
+        admin,
+        request,
+        "admin/console/migration/change_form.html",
+        title=name,
+        crumbs=crumbs(admin, list_crumb(admin), (name, "")),
+        modules=("live",),
+        row=row,
+        database=database,
+        databases=catalogue.databases(),
+        dependencies=dependencies(row, database),
+        events=_events(name, database),
+        runs=runs,
+        runs_url=f"{reverse('admin:console_run_changelist')}?migration={name}",
+        last_success=_applying_run(row, database),
+        active=row.active_run is not None or row.state == "running",
+        narrowed=narrowed(row.registered),
+        **tools.as_context(tools.of_migration(admin, request, row, database)),
+    )
+
+
+def dependencies(row: catalogue.Row, database: str) -> list[dict[str, Any]]:
+    """What must be applied first, each with its state."""
+    if row.registered is None or not row.registered.depends_on:
+        return []
+    known = catalogue.read(database)
+    found = []
+    for name in row.registered.depends_on:
+        other = known.get(name)
+        found.append(
+            {
+                "name": name,
+                "state": other.look if other else "unregistered",
+                "word": look(other.look).word if other else "Unknown",
+                "applied": bool(other and other.applied),
+                "url": tools.migration_url("change", name, database) if other else "",
+            }
+        )
+    return found
+
+
+def _applying_run(row: catalogue.Row, database: str) -> Run | None:
+    """The run that left the record, if the console saw it."""
+    if row.record is None:
+        return None
+    return (
+        Run.objects.of(row.name)
+        .filter(database=database, status="succeeded", kind__in=("run", "mark"))
+        .defer("traceback")
+        .first()
+    )
+
+
+def _events(name: str, database: str) -> list[LedgerEvent]:
+    try:
+        return list(reversed(ledger.events(name, database)))[:LAST_RUNS]
+    except DataMigrationError:
+        return []

@@ -1,0 +1,110 @@
+"""The list of data migrations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+
+from console import catalogue, health
+from console.appearance import look
+from console.models import Kind
+from console.permissions import require
+
+from .page import ConsoleAdmin, chosen_database, crumbs, render
+
+PER_PAGE = 100
+# With one of these the console's own tables cannot be asked.
+UNREADABLE = ("tables", "database")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One filter: its words, how many rows it leaves, where it leads."""
+
+    label: str
+    count: int | None
+    url: str
+    selected: bool
+    state: str = ""
+
+
+class Query:
+    """The question in the address: every link keeps what is not its own part of it."""
+
+    KEYS = ("database", "q", "state", "app")
+
+    def __init__(self, request: HttpRequest, database: str) -> None:
+        self.values = {key: request.GET.get(key, "").strip() for key in self.KEYS}
+        self.values["database"] = "" if database == catalogue.databases()[0] else database
+
+    def url(self, **changed: Any) -> str:
+        """The address with some parts changed; an empty part is left out."""
+        values = {key: value for key, value in {**self.values, **changed}.items() if value}
+        return f"?{urlencode(values)}" if values else "?"
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether anything but the database is asked for."""
+        return any(self.values[key] for key in ("q", "state", "app"))
+
+
+def show(admin: ConsoleAdmin, request: HttpRequest) -> HttpResponse:
+    """The page; GET only looks."""
+    require(admin.has_view_permission(request), "see the data migrations")
+    database = chosen_database(request)
+    query = Query(request, database)
+    state = query.values["state"]
+    problems = health.problems()
+    readable = not any(problem.id in UNREADABLE for problem in problems)
+    found = catalogue.read(database, with_runs=readable)
+    without_state = found.matching(text=query.values["q"], app=query.values["app"])
+    rows = [row for row in without_state if not state or row.look == state]
+    page = Paginator(rows, PER_PAGE).get_page(request.GET.get("p"))
+    return render(
+        admin,
+        request,
+        "admin/console/migration/change_list.html",
+        title="Data migrations",
+        crumbs=crumbs(admin, ("Data migrations", "")),
+        modules=("live",),
+        catalogue=found,
+        page=page,
+        query=query,
+        states=_states(query, without_state),
+        apps=_choices(query, "app", found.apps()),
+        databases=_choices(query, "database", catalogue.databases(), selected=database, every=False),
+        database=database,
+        problems=problems,
+        active=any(row.active_run or row.state == "running" for row in found.rows),
+        can_mark=admin.has_kind_permission(request, Kind.MARK),
+        can_unmark=admin.has_kind_permission(request, Kind.UNMARK),
+        here=request.get_full_path(),
+        clear_url=query.url(q="", state="", app=""),
+        page_url=query.url(p="{}").replace("%7B%7D", ""),
+    )
+
+
+def _states(query: Query, rows: list[catalogue.Row]) -> list[Choice]:
+    counts = {state: sum(row.look == state for row in rows) for state in catalogue.STATES}
+    selected = query.values["state"]
+    choices = [Choice("All", len(rows), query.url(state=""), not selected)]
+    choices += [
+        Choice(look(state).word, count, query.url(state=state), selected == state, state)
+        for state, count in counts.items()
+        if count or state in ("pending", "applied", selected)
+    ]
+    return choices
+
+
+def _choices(
+    query: Query, key: str, values: list[str], *, selected: str | None = None, every: bool = True
+) -> list[Choice]:
+    if len(values) < 2:
+        return []
+    now = query.values[key] if selected is None else selected
+    first = [Choice("All", None, query.url(**{key: ""}), not now)] if every else []
+    return first + [Choice(value, None, query.url(**{key: value}), value == now) for value in values]

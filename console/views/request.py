@@ -1,0 +1,202 @@
+"""Asking for a run: form, then confirm, then the POST that starts it, then the run's page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+
+from console import catalogue, dispatch, tools
+from console.catalogue import Row
+from console.forms import PREFIX, RunForm
+from console.models import Kind, Run
+from console.permissions import require
+from console.states import Status
+from console.tickets import StaleTicket, Ticket, open_ticket
+from data_migrations import arguments
+from data_migrations.exceptions import DataMigrationError
+
+from .migration import dependencies, list_crumb
+from .page import ConsoleAdmin, chosen_database, crumbs, render, row_or_404
+
+VERBS = {Kind.RUN: "Run", Kind.DRY_RUN: "Dry-run", Kind.REVERSE: "Reverse"}
+
+
+def show(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
+    """The form (GET), or the confirm page for what was filled in (POST); neither starts anything."""
+    database = chosen_database(request)
+    row = row_or_404(name, database)
+    kinds = _allowed_kinds(admin, request, row)
+    require(bool(kinds), "run this data migration")
+    refusal = _refusal(row)
+    if refusal:
+        messages.error(request, refusal)
+        return HttpResponseRedirect(tools.migration_url("change", name, database))
+    if request.method == "POST" and "ticket" in request.POST:
+        return _back(admin, request, row, kinds, database)
+    data = request.POST if request.method == "POST" else None
+    form = _form(row, kinds, data, initial={"kind": request.GET.get("kind", kinds[0]), "database": database})
+    if data is not None and form.is_valid():
+        ticket = Ticket(
+            name=name,
+            kind=form.cleaned_data["kind"],
+            database=form.cleaned_data["database"],
+            reason=form.cleaned_data["reason"],
+            force=bool(form.cleaned_data.get("force")),
+            values=form.values(),
+            checksum=_checksum(row),
+            user=str(request.user.pk),
+        )
+        return confirm(admin, request, row, ticket)
+    return _form_page(admin, request, row, form, database)
+
+
+def start(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
+    """The POST from the confirm page: checks everything again, records the run, leads to its page."""
+    try:
+        ticket = open_ticket(request.POST.get("ticket", ""), str(request.user.pk))
+        if ticket.name != name:
+            raise StaleTicket
+    except StaleTicket as error:
+        messages.warning(request, " ".join(str(error.__doc__ or StaleTicket.__doc__).split()))
+        return HttpResponseRedirect(tools.migration_url("run", name))
+    row = row_or_404(name, ticket.database)
+    require(admin.has_kind_permission(request, ticket.kind, row.registered), "run this data migration")
+    already = Run.objects.filter(once_key=ticket.once_key).first()
+    if already is not None:
+        return _to_run(already)
+    refusal = tools.why_not(ticket.kind, row) or _needs_force(ticket, row)
+    if refusal:
+        messages.error(request, f"Nothing was started. {refusal}")
+        return HttpResponseRedirect(tools.migration_url("change", name, ticket.database))
+    if ticket.checksum != _checksum(row):
+        fresh = Ticket(**{**_fields(ticket), "checksum": _checksum(row)})
+        warning = "Its source was changed after you filled in the form. Nothing was started; look again."
+        return confirm(admin, request, row, fresh, warning=warning)
+    if _wants_name(ticket, row) and request.POST.get("typed_name", "").strip() != name:
+        return confirm(admin, request, row, ticket, warning="Type its name exactly to confirm.")
+    try:
+        run = dispatch.request_run(
+            name,
+            user=request.user,
+            kind=ticket.kind,
+            database=ticket.database,
+            values=ticket.values,
+            reason=ticket.reason,
+            force=ticket.force,
+            once_key=ticket.once_key,
+        )
+    except DataMigrationError as error:
+        messages.error(request, f"Nothing was started. {error}")
+        return HttpResponseRedirect(tools.migration_url("change", name, ticket.database))
+    return _to_run(run)
+
+
+def confirm(admin: ConsoleAdmin, request: HttpRequest, row: Row, ticket: Ticket, *, warning: str = "") -> HttpResponse:
+    """What will be done where, before it is."""
+    assert row.registered is not None
+    assert row.registered.command_class is not None
+    command = row.registered.command_class()
+    shown = arguments.masked(command, ticket.values)
+    runs = Run.objects.of(row.name).filter(database=ticket.database)
+    target = row_or_404(row.name, ticket.database)
+    return render(
+        admin,
+        request,
+        "admin/console/migration/confirm.html",
+        title=f"{VERBS[Kind(ticket.kind)]} {row.name}?",
+        crumbs=_crumbs(admin, row, ticket.database, "Confirm"),
+        row=target,
+        ticket=ticket,
+        sealed=ticket.seal(),
+        parameters=shown,
+        verb=VERBS[Kind(ticket.kind)],
+        dependencies=dependencies(target, ticket.database),
+        last_failure=runs.filter(status=Status.FAILED).first(),
+        warning=warning,
+        refusal=tools.why_not(ticket.kind, target) or _needs_force(ticket, target),
+        wants_name=_wants_name(ticket, row),
+        back_url=tools.migration_url("change", row.name, ticket.database),
+        form_url=tools.migration_url("run", row.name),
+        start_url=tools.migration_url("start", row.name),
+    )
+
+
+def _allowed_kinds(admin: ConsoleAdmin, request: HttpRequest, row: Row) -> list[str]:
+    kinds = [str(Kind.RUN), str(Kind.DRY_RUN)]
+    if row.registered is not None and row.registered.reversible:
+        kinds.append(str(Kind.REVERSE))
+    return [kind for kind in kinds if admin.has_kind_permission(request, kind, row.registered)]
+
+
+def _refusal(row: Row) -> str:
+    """Why none of it can be asked for."""
+    return tools.why_not(Kind.DRY_RUN, row)
+
+
+def _form(row: Row, kinds: list[str], data: Any, initial: dict[str, Any]) -> RunForm:
+    assert row.registered is not None
+    return RunForm(
+        data,
+        initial=initial,
+        migration=row.registered,
+        kinds=kinds,
+        databases=catalogue.databases(),
+        applied=row.applied,
+    )
+
+
+def _back(admin: ConsoleAdmin, request: HttpRequest, row: Row, kinds: list[str], database: str) -> HttpResponse:
+    """From the confirm page to the form, with what was filled in; what is sensitive is asked for again."""
+    try:
+        ticket = open_ticket(request.POST["ticket"], str(request.user.pk))
+    except StaleTicket:
+        return HttpResponseRedirect(tools.migration_url("run", row.name, database))
+    values = {PREFIX + dest: value for dest, value in ticket.values.items()}
+    keep = ("kind", "database", "reason", "force")
+    initial = {**values, **{key: getattr(ticket, key) for key in keep}}
+    here = row_or_404(row.name, ticket.database)
+    return _form_page(admin, request, here, _form(here, kinds, None, initial), ticket.database)
+
+
+def _form_page(admin: ConsoleAdmin, request: HttpRequest, row: Row, form: RunForm, database: str) -> HttpResponse:
+    return render(
+        admin,
+        request,
+        "admin/console/migration/run_form.html",
+        title=f"Run {row.name}",
+        crumbs=_crumbs(admin, row, database, "Run"),
+        row=row,
+        form=form,
+        form_url=tools.migration_url("run", row.name),
+        back_url=tools.migration_url("change", row.name, database),
+    )
+
+
+def _crumbs(admin: ConsoleAdmin, row: Row, database: str, last: str) -> list[tuple[str, str]]:
+    here = (row.name, tools.migration_url("change", row.name, database))
+    return crumbs(admin, list_crumb(admin), here, (last, ""))
+
+
+def _needs_force(ticket: Ticket, row: Row) -> str:
+    if ticket.kind == Kind.RUN and row.applied and not ticket.force:
+        return "It is applied already; to run it again, tick that in the form."
+    return ""
+
+
+def _wants_name(ticket: Ticket, row: Row) -> bool:
+    return bool(row.registered and row.registered.destructive and ticket.kind != Kind.DRY_RUN)
+
+
+def _checksum(row: Row) -> str:
+    return row.registered.checksum if row.registered else ""
+
+
+def _fields(ticket: Ticket) -> dict[str, Any]:
+    return {key: value for key, value in vars(ticket).items() if key != "made_at"}
+
+
+def _to_run(run: Run) -> HttpResponse:
+    return HttpResponseRedirect(reverse("admin:console_run_change", args=(run.pk,)))

@@ -1,0 +1,147 @@
+"""One run, and asking it to stop."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from console import conf, dispatch, health, logs, tools
+from console.appearance import look
+from console.models import Kind, Run
+from console.permissions import find, require
+from console.states import Status
+
+from .page import ConsoleAdmin, crumbs, render
+
+# Lines in the page as the server sends it; the script takes over from there.
+LINES = 200
+
+
+def get_or_404(pk: Any) -> Run:
+    """The run of that number.
+
+    Raises:
+        Http404: there is none.
+    """
+    try:
+        return Run.objects.get(pk=int(pk))
+    except (Run.DoesNotExist, ValueError, OverflowError) as error:
+        raise Http404(f"There is no run {pk}.") from error
+
+
+def show(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
+    """The page; GET only looks."""
+    require(admin.has_view_permission(request), "see the runs")
+    run = get_or_404(pk)
+    sees_log = admin.has_view_log_permission(request)
+    sees_arguments = admin.has_view_arguments_permission(request)
+    live = request.headers.get("X-Console-Live") == "1"
+    page = _log_page(request, run) if sees_log and not live else None
+    return render(
+        admin,
+        request,
+        "admin/console/run/change_form.html",
+        title=_title(run),
+        crumbs=_crumbs(admin, run, f"Run {run.pk}"),
+        modules=("live", "log") if sees_log else ("live",),
+        run=run,
+        in_code=find(run.migration) is not None,
+        is_mark=run.kind in (Kind.MARK, Kind.UNMARK),
+        migration_url=tools.migration_url("change", run.migration, run.database),
+        share=_share(run),
+        silent_for=_silence(run),
+        waiting_problems=health.problems() if run.status == Status.ENQUEUED else [],
+        attempts=list(run.attempts.all()),
+        inserted=sum(change.get("inserted", 0) for change in _changes(run)),
+        updated=sum(change.get("updated", 0) for change in _changes(run)),
+        deleted=sum(change.get("deleted", 0) for change in _changes(run)),
+        changes=_changes(run),
+        before=_before(run),
+        parameters=run.arguments if sees_arguments else None,
+        sees_arguments=sees_arguments,
+        sees_log=sees_log,
+        log=page,
+        log_url=reverse("admin:console_run_log", args=(run.pk,)),
+        search_url=reverse("admin:console_run_log_search", args=(run.pk,)),
+        download_url=reverse("admin:console_run_log_download", args=(run.pk,)),
+        active=run.is_active or run.status == Status.INTERRUPTED,
+        **tools.as_context(tools.of_run(admin, request, run)),
+    )
+
+
+def cancel(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
+    """Confirm (GET), then ask the run to stop (POST); checked again with the row locked."""
+    run = get_or_404(pk)
+    require(admin.has_cancel_permission(request, find(run.migration)), "cancel this run")
+    back = reverse("admin:console_run_change", args=(run.pk,))
+    if request.method == "POST":
+        with transaction.atomic(using=Run.objects.db):
+            run = Run.objects.select_for_update().get(pk=run.pk)
+            refusal = tools.why_not_cancel(run)
+            if not refusal:
+                dispatch.request_cancel(run.pk, request.user)
+        if refusal:
+            messages.warning(request, f"Nothing was changed. {refusal}")
+        return HttpResponseRedirect(back)
+    return render(
+        admin,
+        request,
+        "admin/console/run/cancel.html",
+        title=f"Cancel run {run.pk}?",
+        crumbs=_crumbs(admin, run, "Cancel"),
+        run=run,
+        refusal=tools.why_not_cancel(run),
+        back=back,
+    )
+
+
+def _crumbs(admin: ConsoleAdmin, run: Run, last: str) -> list[tuple[str, str]]:
+    way = [("Runs", reverse(f"{admin.admin_site.name}:console_run_changelist"))]
+    if last == "Cancel":
+        way.append((f"Run {run.pk}", reverse("admin:console_run_change", args=(run.pk,))))
+    return crumbs(admin, *way, (last, ""))
+
+
+def _title(run: Run) -> str:
+    return f"{look(run.kind).word} {run.pk}: {run.migration}"
+
+
+def _share(run: Run) -> float | None:
+    """How much is done, from 0 to 100; None where nobody knows."""
+    if not run.progress_total or run.progress_done is None:
+        return None
+    return min(100.0, 100.0 * run.progress_done / run.progress_total)
+
+
+def _silence(run: Run) -> timedelta | None:
+    """How long a running run has given no sign of life, once that is too long."""
+    if run.status != Status.RUNNING or run.heartbeat_at is None:
+        return None
+    silence = timezone.now() - run.heartbeat_at
+    return silence if silence > timedelta(seconds=conf.get("STUCK_SECONDS")) else None
+
+
+def _changes(run: Run) -> list[dict[str, Any]]:
+    return [change for change in run.changes if isinstance(change, dict) and "table" in change]
+
+
+def _before(run: Run) -> dict[str, Any] | None:
+    """The record before a mark or an unmark, with its time as one; None where there was none."""
+    found = next((change.get("before") for change in run.changes if isinstance(change, dict)), None)
+    return {**found, "applied_at": parse_datetime(str(found.get("applied_at", "")))} if found else None
+
+
+def _log_page(request: HttpRequest, run: Run) -> Any:
+    """The part of the log that the page carries without a script: the end, or what its address asks for."""
+    for key in ("before", "after", "around"):
+        value = request.GET.get(key, "")
+        if value.isdecimal():
+            return logs.read(run, **{key: int(value)}, limit=LINES)
+    return logs.read(run, tail=LINES, limit=LINES)

@@ -1,0 +1,352 @@
+"""From the form to a run: typed fields, confirm, once only, sealed secrets, marks with a reason."""
+
+from __future__ import annotations
+
+import base64
+import re
+import time
+from html import unescape
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.test import Client
+
+from console import sealing, tickets
+from console.forms import RunForm
+from console.models import Run
+from data_migrations import ledger, registry
+from data_migrations.reporting import Door
+from tests.console.pages import INCREMENT, a_run, address, run_address
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+ARGUMENTS = "with_arguments_2026_01_09"
+ASKED = {"kind": "run", "database": "default", "reason": "the ticket says so"}
+
+
+@pytest.fixture(autouse=True)
+def rung(monkeypatch) -> list[int]:
+    """The runs that the bell was rung for; no queue is needed."""
+    rings: list[int] = []
+    monkeypatch.setattr("console.queue.ring", rings.append)
+    return rings
+
+
+def applied(name: str = INCREMENT) -> None:
+    ledger.record(name, using="default", by="ben", door=Door.SHELL)
+
+
+def ticket_of(response) -> str:
+    assert response.status_code == 200
+    found = re.search(r'name="ticket" value="([^"]+)"', response.content.decode())
+    assert found is not None, unescape(response.content.decode())
+    return found[1]
+
+
+def confirmed(client: Client, name: str = INCREMENT, **asked: object) -> str:
+    return ticket_of(client.post(address("run", name), {**ASKED, **asked}))
+
+
+def test_form_confirm_start_leads_to_the_run(
+    client_of_ana: Client, rung: list[int], django_capture_on_commit_callbacks
+):
+    assert "Go on to confirm" in client_of_ana.get(address("run")).content.decode()
+    ticket = confirmed(client_of_ana)
+    assert not Run.objects.exists()
+    with django_capture_on_commit_callbacks(using=Run.objects.db, execute=True):
+        response = client_of_ana.post(address("start"), {"ticket": ticket})
+    run = Run.objects.get()
+    assert response.status_code == 302
+    assert response["Location"] == run_address(run)
+    assert (run.migration, run.kind, run.status, run.requested_by) == (INCREMENT, "run", "enqueued", "ana")
+    assert run.reason == "the ticket says so"
+    assert rung == [run.pk]
+
+
+def test_a_double_click_starts_one_run(client_of_ana: Client):
+    ticket = confirmed(client_of_ana)
+    first = client_of_ana.post(address("start"), {"ticket": ticket})
+    second = client_of_ana.post(address("start"), {"ticket": ticket})
+    assert Run.objects.count() == 1
+    assert first["Location"] == second["Location"]
+
+
+def test_a_double_click_after_the_run_has_ended_starts_nothing_either(client_of_ana: Client):
+    ticket = confirmed(client_of_ana)
+    first = client_of_ana.post(address("start"), {"ticket": ticket})
+    Run.objects.update(status="succeeded")
+    applied()
+    assert client_of_ana.post(address("start"), {"ticket": ticket})["Location"] == first["Location"]
+    assert Run.objects.count() == 1
+
+
+def test_get_starts_nothing(client_of_ana: Client):
+    assert client_of_ana.get(address("start")).status_code == 405
+    assert not Run.objects.exists()
+
+
+def test_a_reason_is_required(client_of_ana: Client):
+    html = client_of_ana.post(address("run"), {**ASKED, "reason": "  "}).content.decode()
+    assert "This field is required" in html
+    assert 'name="ticket"' not in html
+
+
+def test_the_source_changed_between_form_and_confirm_is_shown_again(client_of_ana: Client, monkeypatch):
+    ticket = confirmed(client_of_ana)
+    real = registry._source
+    monkeypatch.setattr(registry, "_source", lambda module: real(module) + "# changed")
+    response = client_of_ana.post(address("start"), {"ticket": ticket})
+    assert "Its source was changed" in response.content.decode()
+    assert not Run.objects.exists()
+    # Confirmed once more, it starts.
+    client_of_ana.post(address("start"), {"ticket": ticket_of(response)})
+    assert Run.objects.count() == 1
+
+
+def test_a_ticket_of_somebody_else_starts_nothing(client_of_ana: Client):
+    ticket = confirmed(client_of_ana)
+    other = Client()
+    other.force_login(User.objects.create_superuser("root"))
+    assert other.post(address("start"), {"ticket": ticket})["Location"] == address("run")
+    assert not Run.objects.exists()
+
+
+def test_a_ticket_for_another_migration_or_a_forged_one_starts_nothing(client_of_ana: Client):
+    ticket = confirmed(client_of_ana)
+    client_of_ana.post(address("start", "failing_2026_01_03"), {"ticket": ticket})
+    client_of_ana.post(address("start"), {"ticket": ticket[:-4] + "AAAA"})
+    client_of_ana.post(address("start"), {"ticket": ""})
+    assert not Run.objects.exists()
+
+
+def test_an_old_ticket_starts_nothing(client_of_ana: Client, monkeypatch):
+    ticket = confirmed(client_of_ana)
+    now = time.time()
+    monkeypatch.setattr("console.tickets.time.time", lambda: now + tickets.LIFETIME_SECONDS + 1)
+    response = client_of_ana.post(address("start"), {"ticket": ticket}, follow=True)
+    assert "too old" in response.content.decode()
+    assert not Run.objects.exists()
+
+
+def test_what_became_applied_meanwhile_is_not_started(client_of_ana: Client):
+    ticket = confirmed(client_of_ana)
+    applied()
+    response = client_of_ana.post(address("start"), {"ticket": ticket}, follow=True)
+    assert "Nothing was started. It is applied already" in response.content.decode()
+    assert not Run.objects.exists()
+
+
+def test_an_applied_one_needs_force(client_of_ana: Client):
+    applied()
+    html = client_of_ana.post(address("run"), ASKED).content.decode()
+    assert "Tick this to run it again" in html
+    client_of_ana.post(address("start"), {"ticket": confirmed(client_of_ana, force="on")})
+    assert Run.objects.get().force is True
+
+
+def test_a_dry_run_of_an_applied_one_needs_none(client_of_ana: Client):
+    applied()
+    client_of_ana.post(address("start"), {"ticket": confirmed(client_of_ana, kind="dry_run")})
+    run = Run.objects.get()
+    assert (run.kind, run.force) == ("dry_run", False)
+
+
+def test_reverse_is_offered_only_where_it_can(client_of_ana: Client):
+    assert 'value="reverse"' not in client_of_ana.get(address("run")).content.decode()
+    name = "reversible_v2_2026_01_06"
+    assert 'value="reverse"' in client_of_ana.get(address("run", name)).content.decode()
+    html = client_of_ana.post(address("run", name), {**ASKED, "kind": "reverse"}).content.decode()
+    assert "nothing to reverse" in html
+
+
+def test_a_second_run_is_refused_while_one_is_active(client_of_ana: Client):
+    ticket = confirmed(client_of_ana)
+    run = a_run(status="running", finished_at=None)
+    response = client_of_ana.post(address("start"), {"ticket": ticket}, follow=True)
+    assert f"Nothing was started. Run {run.pk} of it is running" in response.content.decode()
+    assert Run.objects.count() == 1
+
+
+VALUES = {
+    "arg-country": "-de",
+    "arg-count": "7",
+    "arg-ratio": "0.5",
+    "arg-mode": "fast",
+    "arg-loud": "on",
+    "arg-since": "2026-01-02",
+    "arg-tag": "one\n two \n\n",
+    "arg-pair": "1\n2",
+    "arg-extra": '{"a": 1}',
+    "arg-password": " hunter2 ",
+}
+
+
+def test_every_kind_of_argument_travels_typed(client_of_ana: Client):
+    ticket = confirmed(client_of_ana, ARGUMENTS, **VALUES)
+    client_of_ana.post(address("start", ARGUMENTS), {"ticket": ticket})
+    run = Run.objects.get()
+    values = sealing.unseal(run.sealed_arguments)
+    assert values == {
+        "country": "-de",
+        "count": 7,
+        "ratio": 0.5,
+        "mode": "fast",
+        "loud": True,
+        "since": "2026-01-02",
+        "tag": ["one", "two"],
+        "pair": ["1", "2"],
+        "extra": '{"a": 1}',
+        "password": " hunter2 ",
+    }
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("arg-country", "", "This field is required"),
+        ("arg-count", "seven", "Enter a whole number"),
+        ("arg-ratio", "much", "Enter a number"),
+        ("arg-mode", "slow", "Select a valid choice"),
+        ("arg-since", "yesterday", "does not take 'yesterday'"),
+        ("arg-pair", "1", "takes 2 values"),
+        ("arg-pair", "1\nx", "does not take 'x'"),
+        ("arg-extra", "{", "valid JSON"),
+    ],
+)
+def test_what_the_command_would_not_take_is_said_in_the_form(client_of_ana: Client, field: str, value: str, words: str):
+    response = client_of_ana.post(address("run", ARGUMENTS), {**ASKED, **VALUES, field: value})
+    html = unescape(response.content.decode())
+    assert words in html
+    assert 'name="ticket"' not in html
+    assert "hunter2" not in html
+
+
+def test_a_sensitive_value_is_never_in_clear_on_the_way(client_of_ana: Client, caplog):
+    response = client_of_ana.post(address("run", ARGUMENTS), {**ASKED, **VALUES})
+    html = response.content.decode()
+    assert "hunter2" not in html
+    ticket = ticket_of(response)
+    assert b"hunter2" not in base64.urlsafe_b64decode(ticket + "==")
+    started = client_of_ana.post(address("start", ARGUMENTS), {"ticket": ticket})
+    assert "hunter2" not in started["Location"]
+    page = client_of_ana.get(started["Location"]).content.decode()
+    assert "hunter2" not in page
+    assert "********" in page
+    assert "hunter2" not in caplog.text
+    run = Run.objects.values().get()
+    assert "hunter2" not in str(run)
+
+
+def test_going_back_keeps_what_was_filled_in_but_the_sensitive(client_of_ana: Client):
+    ticket = confirmed(client_of_ana, ARGUMENTS, **VALUES)
+    response = client_of_ana.post(address("run", ARGUMENTS), {"ticket": ticket})
+    form: RunForm = response.context["form"]
+    assert form["arg-count"].value() == 7
+    assert form["reason"].value() == ASKED["reason"]
+    html = response.content.decode()
+    assert "the ticket says so" in html
+    assert "one\ntwo" in html
+    assert "hunter2" not in html
+
+
+def test_confirm_shows_environment_parameters_and_last_failure(client_of_ana: Client, settings):
+    settings.CONSOLE = {**settings.CONSOLE, "ENVIRONMENT": "Production"}
+    failed = a_run(migration=ARGUMENTS, status="failed", error_message="no such country")
+    html = client_of_ana.post(address("run", ARGUMENTS), {**ASKED, **VALUES}).content.decode()
+    assert "<strong>Production</strong>" in html
+    assert "console-environment-red" in html
+    assert "<code>count</code> = <code>7</code>" in html
+    assert run_address(failed) in html
+    assert "no such country" in html
+    assert "No, take me back" in html
+
+
+def test_a_destructive_one_asks_for_its_name(client_of_ana: Client, monkeypatch):
+    monkeypatch.setattr(registry.get(INCREMENT).command_class, "destructive", True)
+    ticket = confirmed(client_of_ana)
+    again = client_of_ana.post(address("start"), {"ticket": ticket, "typed_name": "increment"})
+    assert "Type its name exactly" in again.content.decode()
+    assert not Run.objects.exists()
+    client_of_ana.post(address("start"), {"ticket": ticket_of(again), "typed_name": INCREMENT})
+    assert Run.objects.count() == 1
+
+
+def test_the_database_of_the_form_is_the_one_that_is_asked(client_of_ana: Client):
+    applied()
+    ticket = confirmed(client_of_ana, database="other")
+    client_of_ana.post(address("start"), {"ticket": ticket})
+    assert Run.objects.get().database == "other"
+
+
+def test_mark_and_unmark_with_a_reason(client_of_ana: Client):
+    html = client_of_ana.get(address("mark")).content.decode()
+    assert f"Mark {INCREMENT} as applied?" in html
+    assert not ledger.is_applied(INCREMENT, "default")
+    assert "This field is required" in client_of_ana.post(address("mark"), {"confirmed": "1"}).content.decode()
+    assert not ledger.is_applied(INCREMENT, "default")
+    response = client_of_ana.post(address("mark"), {"confirmed": "1", "reason": "done by hand"})
+    assert response["Location"] == address("change")
+    assert ledger.is_applied(INCREMENT, "default")
+    marked = Run.objects.get()
+    assert (marked.kind, marked.reason, marked.requested_by) == ("mark", "done by hand", "ana")
+    client_of_ana.post(address("unmark"), {"confirmed": "1", "reason": "was not done"})
+    assert not ledger.is_applied(INCREMENT, "default")
+    assert [event.reason for event in ledger.events(INCREMENT, "default")] == ["done by hand", "was not done"]
+    assert LogEntry.objects.count() == 2
+
+
+def test_many_are_marked_at_once_and_those_that_cannot_are_left_out_with_the_reason(client_of_ana: Client):
+    applied()
+    names = [INCREMENT, "failing_2026_01_03", "noisy_2026_01_08"]
+    asked = {"name": names, "action": "mark", "back": "/admin/console/migration/?state=pending"}
+    page = client_of_ana.post("/admin/console/migration/marking/", asked)
+    html = page.content.decode()
+    assert "Mark 2 data migrations as applied?" in html
+    assert f"{INCREMENT}: It is applied already." in html
+    assert not Run.objects.exists()
+    response = client_of_ana.post(
+        "/admin/console/migration/marking/", {**asked, "name": names[1:], "confirmed": "1", "reason": "a fresh copy"}
+    )
+    assert response["Location"] == "/admin/console/migration/?state=pending"
+    assert sorted(Run.objects.values_list("migration", flat=True)) == names[1:]
+
+
+def test_bulk_leads_nowhere_else(client_of_ana: Client):
+    asked = {"name": [], "action": "mark", "back": "https://elsewhere.example/"}
+    response = client_of_ana.post("/admin/console/migration/marking/", asked)
+    assert response["Location"] == "/admin/console/migration/"
+
+
+@pytest.mark.parametrize("action", ["run", "dry_run", "", "delete"])
+def test_there_is_no_bulk_run(client_of_ana: Client, action: str):
+    asked = {"name": [INCREMENT], "action": action, "confirmed": "1", "reason": "x"}
+    assert client_of_ana.post("/admin/console/migration/marking/", asked).status_code == 302
+    assert not Run.objects.exists()
+
+
+def test_cancelling_a_waiting_run(client_of_ana: Client):
+    run = a_run(status="enqueued", started_at=None, finished_at=None)
+    assert "No worker has taken it yet" in client_of_ana.get(run_address(run, "cancel")).content.decode()
+    run.refresh_from_db()
+    assert run.status == "enqueued"
+    client_of_ana.post(run_address(run, "cancel"))
+    run.refresh_from_db()
+    assert (run.status, run.control_by) == ("cancelled", "ana")
+
+
+def test_cancelling_a_running_run_asks_it_to_stop(client_of_ana: Client):
+    run = a_run(status="running", finished_at=None)
+    client_of_ana.post(run_address(run, "cancel"))
+    run.refresh_from_db()
+    assert (run.status, run.control) == ("running", "cancel")
+    html = client_of_ana.get(run_address(run)).content.decode()
+    assert "Cancelling was asked for by ana" in html
+
+
+def test_a_finished_run_cannot_be_cancelled(client_of_ana: Client):
+    run = a_run()
+    response = client_of_ana.post(run_address(run, "cancel"), follow=True)
+    assert "nothing left to cancel" in response.content.decode()
+    run.refresh_from_db()
+    assert (run.status, run.control) == ("succeeded", "")

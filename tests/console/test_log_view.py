@@ -1,0 +1,121 @@
+"""The log as data: pages of lines, ETags, search, download, permission."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from console.models import Run
+from tests.console.pages import a_run, person, print_lines, run_address
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+
+@pytest.fixture
+def run() -> Run:
+    run = a_run(status="running", finished_at=None)
+    print_lines(run, *(f"line {number}" for number in range(1, 101)))
+    return run
+
+
+def get(client: Client, run: Run, query: str = "", **headers: str):
+    return client.get(run_address(run, "log") + query, headers=headers)
+
+
+def numbers(response) -> list[int]:
+    assert response.status_code == 200, response.content
+    return [line[0] for line in response.json()["lines"]]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("?after=0&limit=3", [1, 2, 3]),
+        ("?after=98", [99, 100]),
+        ("?after=100", []),
+        ("?before=4", [1, 2, 3]),
+        ("?before=50&limit=2", [48, 49]),
+        ("?tail=2", [99, 100]),
+        ("?after=50&limit=0", []),
+        ("", list(range(1, 101))),
+    ],
+)
+def test_lines_from_anywhere(client_of_ana: Client, run: Run, query: str, expected: list[int]):
+    assert numbers(get(client_of_ana, run, query)) == expected
+
+
+def test_around_has_the_line(client_of_ana: Client, run: Run):
+    found = numbers(get(client_of_ana, run, "?around=50&limit=10"))
+    assert 50 in found
+    assert len(found) == 10
+
+
+def test_the_answer_says_how_far_the_log_is_and_whether_it_is_over(client_of_ana: Client, run: Run):
+    answer = get(client_of_ana, run, "?after=100&limit=0").json()
+    assert (answer["last"], answer["status"], answer["over"]) == (100, "running", False)
+    Run.objects.filter(pk=run.pk).update(status="succeeded")
+    assert get(client_of_ana, run, "?after=100&limit=0").json()["over"] is True
+
+
+def test_an_idle_poll_is_a_304_until_a_line_or_the_end_comes(client_of_ana: Client, run: Run):
+    query = "?after=100"
+    tag = get(client_of_ana, run, query)["ETag"]
+    assert get(client_of_ana, run, query, **{"If-None-Match": tag}).status_code == 304
+    print_lines(run, "one more")
+    more = get(client_of_ana, run, query, **{"If-None-Match": tag})
+    assert numbers(more) == [101]
+    assert get(client_of_ana, run, query, **{"If-None-Match": more["ETag"]}).status_code == 304
+    Run.objects.filter(pk=run.pk).update(status="failed")
+    assert get(client_of_ana, run, query, **{"If-None-Match": more["ETag"]}).status_code == 200
+
+
+def test_the_same_log_at_another_place_is_not_a_304(client_of_ana: Client, run: Run):
+    tag = get(client_of_ana, run, "?after=100")["ETag"]
+    assert get(client_of_ana, run, "?after=90", **{"If-None-Match": tag}).status_code == 200
+
+
+@pytest.mark.parametrize("query", ["?after=x", "?after=-1", "?limit=1e3", "?after=1&tail=2", "?after=" + "9" * 30])
+def test_nonsense_is_a_400(client_of_ana: Client, run: Run, query: str):
+    assert get(client_of_ana, run, query).status_code == 400
+
+
+def test_text_that_looks_like_html_travels_as_data(client_of_ana: Client, run: Run):
+    print_lines(run, "<script>alert(1)</script>")
+    response = get(client_of_ana, run, "?after=100")
+    assert response["Content-Type"] == "application/json"
+    assert response.json()["lines"][0][3] == "<script>alert(1)</script>"
+
+
+def test_search_is_over_the_whole_log(client_of_ana: Client, run: Run):
+    print_lines(run, "LINE 7 again, louder")
+    answer = client_of_ana.get(run_address(run, "log_search") + "?text=line+7").json()
+    assert answer["matches"] == [7, *range(70, 80), 101]
+    assert answer["total"] == 12
+    assert client_of_ana.get(run_address(run, "log_search")).status_code == 400
+
+
+def test_download_has_everything(client_of_ana: Client, run: Run):
+    response = client_of_ana.get(run_address(run, "log_download"))
+    assert response["Content-Type"].startswith("text/plain")
+    assert "attachment" in response["Content-Disposition"]
+    body = b"".join(response.streaming_content).decode()
+    assert body.splitlines() == [f"line {number}" for number in range(1, 101)]
+
+
+@pytest.mark.parametrize("page", ["log", "log_search", "log_download"])
+def test_without_the_permission_the_log_is_hidden(viewer: Client, run: Run, page: str):
+    assert viewer.get(run_address(run, page) + "?text=line").status_code == 403
+    html = viewer.get(run_address(run)).content.decode()
+    assert "line 1" not in html
+    assert "You may not read the logs" in html
+
+
+def test_the_permission_for_logs_alone_is_not_enough(run: Run):
+    client = Client()
+    client.force_login(person("lea", "view_log"))
+    assert get(client, run).status_code == 403
+
+
+@pytest.mark.parametrize("page", ["log", "log_search", "log_download"])
+def test_only_get(client_of_ana: Client, run: Run, page: str):
+    assert client_of_ana.post(run_address(run, page)).status_code == 405

@@ -1,0 +1,291 @@
+"""The list, one data migration, one run, the history: what they show, in each state."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from console.models import Run
+from data_migrations import ledger
+from data_migrations.models import AppliedMigration
+from data_migrations.reporting import Door
+from tests.console.pages import INCREMENT, a_run, address, print_lines, run_address
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+LIST = "/admin/console/migration/"
+
+
+def text(response) -> str:
+    assert response.status_code == 200, response.status_code
+    return response.content.decode()
+
+
+def rows(html: str) -> list[str]:
+    return re.findall(r'<tr id="row-.*?</tr>', html, re.S)
+
+
+def row(html: str, name: str) -> str:
+    return next(each for each in rows(html) if f">{name}</a>" in each)
+
+
+def applied(name: str = INCREMENT, **values) -> AppliedMigration:
+    return ledger.record(name, using="default", by="ben", door=Door.SHELL, duration=62.5, **values)
+
+
+def test_the_admin_index_leads_to_the_list(client_of_ana: Client):
+    assert f'href="{LIST}"' in text(client_of_ana.get("/admin/"))
+
+
+def test_the_list_shows_state_and_last_run(client_of_ana: Client):
+    applied()
+    run = a_run(kind="dry_run", requested_by="carl")
+    html = row(text(client_of_ana.get(LIST)), INCREMENT)
+    assert "Applied" in html
+    assert "console-tone-good" in html
+    assert f'href="{run_address(run)}">dry run</a>' in html
+    assert "carl" in html
+    assert "just now" in html
+
+
+def test_the_list_says_of_a_changed_source(client_of_ana: Client):
+    applied(checksum="0" * 64)
+    html = text(client_of_ana.get(LIST + "?state=changed"))
+    assert len(rows(html)) == 1
+    assert "Changed since applied" in row(html, INCREMENT)
+
+
+def test_the_list_has_what_is_recorded_but_not_in_the_code(client_of_ana: Client):
+    applied("gone_2020_01_01")
+    assert "Not in the code" in row(text(client_of_ana.get(LIST)), "gone_2020_01_01")
+
+
+def test_a_module_that_cannot_be_imported_is_a_row(client_of_ana: Client, settings):
+    from data_migrations import registry
+
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "tests.oddapp"]
+    registry.reset()
+    try:
+        html = text(client_of_ana.get(LIST + "?q=cannot_import"))
+        assert "Cannot be imported" in html
+        page = text(client_of_ana.get(address("change", "cannot_import")))
+    finally:
+        registry.reset()
+    assert "Traceback" in page
+    assert "Its module cannot be imported." in page
+    assert address("run", "cannot_import") not in page
+
+
+def test_search_and_state_filters_work_together_and_survive(client_of_ana: Client):
+    applied()
+    html = text(client_of_ana.get(LIST + "?q=INCREMENT_items&state=pending"))
+    names = re.findall(r'<th scope="row"><a [^>]*>([^<]+)</a>', html)
+    assert names == ["increment_items_loose_2026_01_02"]
+    # The links of the filters keep the search, the search keeps the filter.
+    assert 'href="?q=INCREMENT_items&amp;state=applied"' in html
+    assert '<input type="hidden" name="state" value="pending">' in html
+    count = re.search(r'Applied <span class="console-count">(\d+)', html)
+    assert count is not None
+    assert count[1] == "1"
+
+
+def test_none_match_offers_to_clear(client_of_ana: Client):
+    html = text(client_of_ana.get(LIST + "?q=nothing-is-called-so"))
+    assert "None match" in html
+    assert ">Clear search and filters</a>" in html
+
+
+def test_none_registered_says_how_to_write_one(client_of_ana: Client, monkeypatch):
+    monkeypatch.setattr("console.catalogue.status.statuses", lambda using: [])
+    html = text(client_of_ana.get(LIST))
+    assert "No data migrations yet" in html
+    assert "IdempotentCommand" in html
+
+
+def test_no_worker_is_said_with_the_command_that_starts_one(client_of_ana: Client):
+    assert "python manage.py qcluster" in text(client_of_ana.get(LIST))
+
+
+def test_an_active_run_shows_its_progress_and_has_the_page_refresh(client_of_ana: Client):
+    quiet = text(client_of_ana.get(LIST))
+    assert "data-live-active" not in quiet
+    run = a_run(status="running", finished_at=None, progress_done=250, progress_total=1000)
+    html = text(client_of_ana.get(LIST))
+    assert "data-live-active" in html
+    assert "Running" in row(html, INCREMENT)
+    assert "250 of 1,000" in row(html, INCREMENT)
+    assert run_address(run) in row(html, INCREMENT)
+
+
+def test_a_refresh_without_news_is_a_304(client_of_ana: Client):
+    fresh = {"X-Console-Live": "1"}
+    first = client_of_ana.get(LIST, headers=fresh)
+    again = client_of_ana.get(LIST, headers=fresh | {"If-None-Match": first["ETag"]})
+    assert again.status_code == 304
+    applied()
+    assert client_of_ana.get(LIST, headers=fresh | {"If-None-Match": first["ETag"]}).status_code == 200
+
+
+def test_the_number_of_queries_does_not_grow_with_the_runs(client_of_ana: Client, django_assert_max_num_queries):
+    for _ in range(30):
+        a_run()
+    client_of_ana.get(LIST)
+    for alias in ("default", "console"):
+        from django.db import connections
+
+        if alias in connections:
+            with django_assert_max_num_queries(40, connection=connections[alias]):
+                client_of_ana.get(LIST)
+
+
+def test_the_page_of_a_data_migration(client_of_ana: Client):
+    applied(checksum="0" * 64)
+    run = a_run(requested_by="ben")
+    html = text(client_of_ana.get(address("change")))
+    assert "by ben" in html
+    assert f'<a href="{run_address(run)}">run {run.pk}</a>' in html
+    assert "1 m 02 s" in html
+    assert "The source was changed since it was applied" in html
+    assert "class Command(IdempotentCommand)" in html
+    assert 'href="' + address("run", kind="dry_run") in html
+    assert "Run again…" in html
+    assert "Unmark…" in html
+    assert "Mark as applied…" not in html
+
+
+def test_dependencies_are_shown_with_their_state(client_of_ana: Client):
+    html = text(client_of_ana.get(address("change", "dependent_2026_01_04")))
+    assert re.search(INCREMENT + r"</a>\s*<span[^>]*console-tone-quiet.*?Pending</span>", html, re.S)
+
+
+def test_source_is_escaped(client_of_ana: Client, monkeypatch):
+    monkeypatch.setattr("data_migrations.registry._source", lambda module: "x = '<script>alert(1)</script>'")
+    html = text(client_of_ana.get(address("change")))
+    assert "<script>alert" not in html
+    assert "&lt;script&gt;alert(1)" in html
+
+
+def test_a_name_with_slashes_quotes_and_emoji_has_a_page(client_of_ana: Client):
+    name = "odd/name \"quoted\" 'single' ✨ <b>?#%_2F"
+    applied(name)
+    html = text(client_of_ana.get(LIST))
+    assert "<b>?" not in html
+    link = re.search(r'<a href="([^"]+)">odd/name', html)
+    assert link is not None
+    page = text(client_of_ana.get(unescape(link[1])))
+    assert "odd/name &quot;quoted&quot;" in page
+
+
+def test_an_unknown_name_is_a_404(client_of_ana: Client):
+    assert client_of_ana.get(address("change", "nobody")).status_code == 404
+    assert client_of_ana.get(LIST + "?database=nowhere").status_code == 404
+
+
+def test_an_active_run_disables_run_and_says_why(client_of_ana: Client):
+    run = a_run(status="enqueued", started_at=None, finished_at=None)
+    html = text(client_of_ana.get(address("change")))
+    assert f"Run {run.pk} of it is enqueued; wait for it, or cancel it." in html
+    assert f'href="{address("run")}"' not in html
+
+
+def test_a_failed_run_shows_its_error_before_anything_else(client_of_ana: Client):
+    run = a_run(
+        status="failed", error_class="ValueError", error_message="<b>no</b>", traceback="Traceback: x", error_line=7
+    )
+    html = text(client_of_ana.get(run_address(run)))
+    assert html.index("ValueError") < html.index("console-facts")
+    assert "&lt;b&gt;no&lt;/b&gt;" in html
+    assert 'href="#L7"' in html
+    assert "<details" in html
+
+
+def test_a_dry_run_shows_rows_by_table_and_verb_and_that_nothing_was_kept(client_of_ana: Client):
+    changes = [{"table": "shop_order", "inserted": 0, "updated": 1200, "deleted": 3}]
+    run = a_run(kind="dry_run", changes=changes, emails_held=2)
+    html = text(client_of_ana.get(run_address(run)))
+    assert "shop_order" in html
+    assert "1,200" in html
+    assert "Nothing was kept. 2 e-mails would have been sent" in html
+
+
+def test_a_running_run_shows_progress_process_and_cancel(client_of_ana: Client):
+    run = a_run(
+        status="running",
+        finished_at=None,
+        host="host-1",
+        pid=123456,
+        heartbeat_at=timezone.now(),
+        progress_done=5,
+        progress_total=20,
+    )
+    html = text(client_of_ana.get(run_address(run)))
+    assert "5 of 20 (25 %)" in html
+    assert "host-1, pid 123456" in html
+    assert run_address(run, "cancel") in html
+    assert "data-live-active" in html
+
+
+def test_an_enqueued_run_says_when_there_is_no_worker(client_of_ana: Client):
+    run = a_run(status="enqueued", started_at=None, finished_at=None)
+    assert "python manage.py qcluster" in text(client_of_ana.get(run_address(run)))
+
+
+def test_a_mark_shows_what_was_before(client_of_ana: Client):
+    before = {"applied_at": "2026-01-02T03:04:05+00:00", "by": "ben", "door": "shell", "times_applied": 2}
+    run = a_run(kind="unmark", door="marked", changes=[{"before": before, "after": None}])
+    html = text(client_of_ana.get(run_address(run)))
+    assert "by ben, through shell" in html
+    assert "<dd>Not applied</dd>" in html
+
+
+def test_the_log_in_the_page_is_escaped(client_of_ana: Client):
+    run = a_run()
+    print_lines(run, "<script>alert(1)</script>")
+    html = text(client_of_ana.get(run_address(run)))
+    assert "<script>alert" not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+
+
+def test_the_log_can_be_paged_without_a_script(client_of_ana: Client):
+    run = a_run()
+    print_lines(run, *(f"line {number}" for number in range(1, 451)))
+    html = text(client_of_ana.get(run_address(run)))
+    assert 'id="L251"' in html
+    assert 'id="L250"' not in html
+    assert '<a href="?before=251">Earlier</a>' in html
+    earlier = text(client_of_ana.get(run_address(run) + "?before=251"))
+    assert 'id="L250"' in earlier
+    assert 'id="L51"' in earlier
+
+
+def test_the_history_has_runs_of_every_door_and_marks(client_of_ana: Client):
+    for door, kind in (("shell", "run"), ("migrate", "run"), ("worker", "dry_run"), ("marked", "mark")):
+        a_run(door=door, kind=kind, requested_by=f"by-{door}")
+    url = reverse("admin:console_run_changelist")
+    html = text(client_of_ana.get(url))
+    for door in ("shell", "migrate", "worker", "marked"):
+        assert f"by-{door}" in html
+    only = text(client_of_ana.get(url + "?door__exact=shell"))
+    assert only.count("by-shell</td>") == 1
+    assert "by-migrate</td>" not in only
+    assert "by-migrate</td>" in text(client_of_ana.get(url + "?by=by-migrate"))
+    assert Run.objects.count() == 4
+
+
+def test_the_history_has_no_way_to_add_change_or_delete(client_of_ana: Client):
+    run = a_run()
+    assert client_of_ana.get("/admin/console/run/add/").status_code == 404
+    assert client_of_ana.post(f"/admin/console/run/{run.pk}/delete/").status_code == 404
+    html = text(client_of_ana.get(reverse("admin:console_run_changelist")))
+    assert 'name="action"' not in html
+    assert client_of_ana.post(run_address(run), {"status": "failed"}).status_code == 405
+
+
+@pytest.mark.parametrize("pk", ["0", "999999", "x", "9" * 30])
+def test_an_unknown_run_is_a_404(client_of_ana: Client, pk: str):
+    assert client_of_ana.get(f"/admin/console/run/{pk}/change/").status_code == 404
