@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import sys
 import threading
 import time
 import weakref
@@ -15,7 +16,7 @@ from typing import Any
 from django.core import mail
 from django.db import connections, transaction
 
-from data_migrations.exceptions import DataMigrationError, StoppedEarly
+from data_migrations.exceptions import MigrationFailed, StoppedEarly
 from data_migrations.processes import Process
 from data_migrations.reporting import Door, Holder, Outcome, OutcomeKind, Reporter, RunInfo
 
@@ -173,7 +174,10 @@ class Recorder(Reporter):
         if isinstance(error, StoppedEarly):
             self._stopped(error, message)
             return
-        cause = error.__cause__ if isinstance(error, DataMigrationError) and error.__cause__ else error
+        # The executor tells of a failure while it still handles the author's own error.
+        cause = error
+        if isinstance(error, MigrationFailed):
+            cause = error.__cause__ or sys.exc_info()[1] or error
         text = self._mask.lines(clean(traceback_text)).rstrip("\n")
         first, *others = self._finished_lines(text or message)
         self._flush()

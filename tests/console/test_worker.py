@@ -1,0 +1,302 @@
+"""What a worker does with a message."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from django_q.exceptions import TimeoutException
+
+from console import dispatch, logs, presence, queue, spool, worker
+from console.models import Attempt, Run
+from console.states import Status
+from data_migrations import ledger
+from data_migrations.executor import run_command
+from tests.console.factories import RunFactory, WorkerFactory
+from tests.testapp.models import Item
+
+pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def items() -> None:
+    Item.objects.bulk_create([Item(name=str(number)) for number in range(3)])
+
+
+def texts(run: Run) -> list[str]:
+    return [line.text for line in logs.read(run, limit=5000).lines]
+
+
+def requested(migration: str, **fields: Any) -> Run:
+    return dispatch.request_run(migration, user="ana", reason="for the test", **fields)
+
+
+def test_a_run_is_carried_out_and_its_end_and_its_log_are_kept() -> None:
+    run = requested("increment_items_2026_01_01", values={"lines": 3})
+    assert worker.perform(run.pk) is None
+
+    run.refresh_from_db()
+    assert run.status == Status.SUCCEEDED
+    assert (run.attempt, run.result, run.affected_rows) == (1, "3", 3)
+    assert run.pid == os.getpid()
+    assert run.host
+    assert None not in (run.started_at, run.finished_at, run.heartbeat_at)
+    assert texts(run) == ["line 0", "line 1", "line 2", "begun", "changed"]
+    assert ledger.is_applied("increment_items_2026_01_01", "default")
+    record = ledger.get("increment_items_2026_01_01", "default")
+    assert record is not None
+    assert (record.by, record.door) == ("ana", "worker")
+    assert spool.journals() == []
+
+
+def test_a_message_that_is_delivered_four_times_runs_once() -> None:
+    run = requested("increment_items_2026_01_01")
+    for _ in range(4):
+        worker.perform(run.pk)
+    assert set(Item.objects.values_list("amount", flat=True)) == {1}
+    assert Attempt.objects.filter(run=run).count() == 1
+    assert texts(run) == ["begun", "changed"]
+
+
+def test_a_second_claim_of_a_run_that_is_being_worked_on_gets_nothing() -> None:
+    run = requested("increment_items_2026_01_01")
+    first = worker.take(run.pk)
+    assert first is not None
+    assert first.number == 1
+    assert worker.take(run.pk) is None
+    assert worker.take(987654) is None
+
+
+def test_a_run_of_an_applied_migration_succeeds_and_says_so() -> None:
+    run_command("increment")
+    run = requested("increment_items_2026_01_01")
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.status == Status.SUCCEEDED
+    assert "Already applied" in run.note
+    assert set(Item.objects.values_list("amount", flat=True)) == {1}
+
+
+def test_a_failed_run_keeps_error_traceback_and_the_line_where_it_begins() -> None:
+    run = requested("failing_2026_01_03")
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.status == Status.FAILED
+    assert run.error_class == "ValueError"
+    assert "the data is not as expected" in run.error_message
+    assert "Traceback (most recent call last)" in run.traceback
+    lines = logs.read(run).lines
+    assert run.error_line is not None
+    assert lines[run.error_line - 1].text == "Traceback (most recent call last):"
+    assert lines[run.error_line - 1].level == "r"
+    assert lines[0].text == "about to fail"
+    assert set(Item.objects.values_list("amount", flat=True)) == {0}
+
+
+def test_a_refused_run_is_failed_with_the_message() -> None:
+    run = requested("dependent_2026_01_04")
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.status == Status.FAILED
+    assert "depends on" in run.error_message
+    assert run.traceback == ""
+    assert any("depends on" in text for text in texts(run))
+
+
+def test_a_dry_run_keeps_what_it_would_change_and_nothing_else() -> None:
+    run = requested("increment_items_2026_01_01", kind="dry_run")
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.status == Status.SUCCEEDED
+    assert run.changes == [{"table": "testapp_item", "inserted": 0, "updated": 3, "deleted": 0}]
+    assert set(Item.objects.values_list("amount", flat=True)) == {0}
+
+
+def test_the_queues_timeout_is_recorded_and_does_not_leave_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    def over_time(self: Any, dry_run: bool = False) -> None:
+        raise TimeoutException("Task exceeded maximum timeout value (1 seconds)")
+
+    monkeypatch.setattr("tests.testapp.management.commands.increment.Command.perform_migration", over_time)
+    run = requested("increment_items_2026_01_01")
+    assert worker.perform(run.pk) is None
+    run.refresh_from_db()
+    assert run.status == Status.FAILED
+    assert "maximum timeout" in run.error_message
+
+
+def test_sys_exit_in_a_migration_is_a_failure_of_the_run_and_does_not_leave_the_task(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def leave(self: Any, dry_run: bool = False) -> None:
+        raise SystemExit(3)
+
+    monkeypatch.setattr("tests.testapp.management.commands.increment.Command.perform_migration", leave)
+    run = requested("increment_items_2026_01_01")
+    assert worker.perform(run.pk) is None
+    run.refresh_from_db()
+    assert run.status == Status.FAILED
+
+
+def test_an_error_before_the_run_begins_does_not_leave_it_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = requested("increment_items_2026_01_01")
+
+    def broken(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("the executor itself is broken")
+
+    monkeypatch.setattr("console.worker.executor.run_command", broken)
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.status == Status.FAILED
+    assert "the executor itself is broken" in run.error_message
+
+
+def test_a_migration_that_left_the_code_since_it_was_asked_for_fails_with_the_reason() -> None:
+    run = RunFactory.create(migration="long_gone_2020_01_01")
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.status == Status.FAILED
+    assert "long_gone_2020_01_01" in run.error_message
+
+
+def test_a_worker_without_a_place_for_the_log_begins_nothing(settings: Any, tmp_path: Any) -> None:
+    run = requested("increment_items_2026_01_01")
+    (tmp_path / "file").write_text("")
+    settings.CONSOLE = {**settings.CONSOLE, "SPOOL_DIR": str(tmp_path / "file")}
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.status == Status.FAILED
+    assert "SPOOL_DIR" in run.error_message
+    assert set(Item.objects.values_list("amount", flat=True)) == {0}
+
+
+def test_sensitive_arguments_reach_the_command_and_are_stored_nowhere() -> None:
+    run = requested("with_arguments_2026_01_09", values={"country": "NZ", "password": "hunter2-hunter2", "count": 4})
+    assert run.arguments == {"country": "NZ", "password": "********", "count": 4}
+    assert "hunter2" not in run.sealed_arguments
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.status == Status.SUCCEEDED, run.error_message
+    assert run.sealed_arguments == ""
+    assert texts(run) == ["using ********"]
+    assert '"count": 4' in run.result
+
+
+def test_a_rotated_secret_key_fails_the_run_with_what_to_do(settings: Any) -> None:
+    run = requested("with_arguments_2026_01_09", values={"country": "NZ", "password": "hunter2-hunter2"})
+    settings.SECRET_KEY = "another-" + "1" * 50
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.status == Status.FAILED
+    assert "SECRET_KEY_FALLBACKS" in run.error_message
+
+
+def test_a_former_secret_key_among_the_fallbacks_still_opens_the_arguments(settings: Any) -> None:
+    run = requested("with_arguments_2026_01_09", values={"country": "NZ", "password": "hunter2-hunter2"})
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another-" + "1" * 50
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.status == Status.SUCCEEDED, run.error_message
+
+
+def test_a_draining_worker_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = requested("increment_items_2026_01_01")
+    monkeypatch.setattr(queue, "is_stopping", lambda: True)
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.status == Status.ENQUEUED
+    monkeypatch.setattr(queue, "is_stopping", lambda: False)
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.status == Status.SUCCEEDED
+
+
+def test_a_worker_whose_row_says_draining_takes_nothing() -> None:
+    from data_migrations.processes import Process
+
+    me = Process.current()
+    WorkerFactory.create(host=me.host, pid=me.pid, machine=me.machine, pid_started=me.started, draining=True)
+    assert presence.is_draining()
+
+
+def during(monkeypatch: pytest.MonkeyPatch, action: Any) -> None:
+    """Have something happen in the middle of the run ``tracked``, which then waits for its effect."""
+    from tests.testapp.management.commands.tracked import Command
+
+    def perform(self: Any, dry_run: bool = False) -> None:
+        Item.objects.update(amount=3)
+        self.stdout.write("begun")
+        action()
+        for step in range(2000):
+            threading_wait(0.01)
+            self.progress(step, 2000)
+        raise AssertionError("nobody stopped the run")
+
+    monkeypatch.setattr(Command, "perform_migration", perform)
+
+
+def threading_wait(seconds: float) -> None:
+    import threading
+
+    threading.Event().wait(seconds)
+
+
+def test_a_cancelled_run_stops_at_its_next_safe_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = requested("tracked_2026_01_12")
+    during(monkeypatch, lambda: dispatch.request_cancel(run.pk, "bea"))
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.status == Status.CANCELLED
+    assert run.control_by == "bea"
+    assert run.finished_at
+    assert set(Item.objects.values_list("amount", flat=True)) == {0}
+
+
+def test_a_paused_run_stops_and_runs_again_when_it_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = requested("tracked_2026_01_12")
+    with monkeypatch.context() as patch:
+        during(patch, lambda: dispatch.request_pause(run.pk, "bea"))
+        worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.status == Status.PAUSED
+    assert run.finished_at is None
+    assert dispatch.request_resume(run.pk, "bea")
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.status == Status.SUCCEEDED
+    assert run.attempt == 2
+
+
+def test_a_worker_that_is_asked_to_stop_gives_its_run_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = requested("tracked_2026_01_12")
+    rung: list[int] = []
+    with monkeypatch.context() as patch:
+        during(patch, lambda: patch.setattr(queue, "is_stopping", lambda: True))
+        patch.setattr(queue, "ring", rung.append)
+        worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.status == Status.ENQUEUED
+    assert rung == [run.pk]
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.status == Status.SUCCEEDED
+    assert run.attempt == 2
+
+
+def test_a_superseded_attempt_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else took the run over while this worker was frozen: neither its lines nor its end count."""
+    run = requested("tracked_2026_01_12")
+
+    def take_over() -> None:
+        threading_wait(0.3)
+        Run.objects.filter(pk=run.pk).update(attempt=2, note="of the second")
+        Attempt.objects.create(run=run, number=2)
+
+    during(monkeypatch, take_over)
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.status == Status.RUNNING
+    assert (run.attempt, run.note, run.finished_at) == (2, "of the second", None)
+    assert texts(run) == ["begun"]
+    assert spool.journals() == []
