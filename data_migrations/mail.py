@@ -1,8 +1,8 @@
 """Holding e-mails back while a dry run works.
 
 Every way of sending in Django ends in ``EmailMessage.send`` or in the ``send_messages`` of a backend, for Django 5.2's
-``get_connection`` and for 6.1's ``mailers`` alike. Both are wrapped once, on the classes, and the wrappers ask a context
-variable: other threads of the process go on sending.
+``get_connection`` and for 6.1's ``mailers`` alike. Both are wrapped once, on the classes, and the wrappers ask a
+context variable: other threads of the process go on sending.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ def held_mail() -> Iterator[HeldMail]:
     """Hold back and count every e-mail that this context sends during the block; the sender sees it as sent.
 
     Covered are ``EmailMessage.send``, ``send_mail``, ``send_mass_mail``, ``mail_admins``, ``mail_managers``, and
-    ``send_messages`` of any backend that derives from Django's ``BaseEmailBackend``, however it was obtained. Coroutines
-    and tasks of the context are part of it. A thread is not, unless ``held_here`` is set in it: a dry run does that for
-    the threads that its body starts. What goes round Django, such as ``smtplib`` or an HTTP service, is sent.
+    ``send_messages`` of any backend that derives from Django's ``BaseEmailBackend``, however it was obtained.
+    Coroutines and tasks of the context are part of it. A thread is not, unless ``held_here`` is set in it: a dry run
+    does that for the threads that its body starts. What goes round Django, such as ``smtplib`` or an HTTP service, is
+    sent.
     """
     _wrap_all()
     held = HeldMail()
@@ -53,7 +54,7 @@ def _wrap_all() -> None:
         _wrap(EmailMessage, "send", _send)
         if "__init_subclass__" not in BaseEmailBackend.__dict__:
 
-            def wrap_new(cls: type, **kwargs: Any) -> None:
+            def wrap_new(cls: type[BaseEmailBackend], **kwargs: Any) -> None:
                 super(BaseEmailBackend, cls).__init_subclass__(**kwargs)
                 _wrap(cls, "send_messages", _send_messages)
 

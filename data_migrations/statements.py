@@ -45,10 +45,11 @@ _OPAQUE = re.compile(_PIECES.format(hash="", inside="[^']|''"), re.S | re.X)
 _OPAQUE_MYSQL = re.compile(_PIECES.format(hash=r"|\#[^\n]*", inside=r"[^'\\]|''|\\."), re.S | re.X)
 
 _READS = frozenset(
-    "SELECT VALUES TABLE SHOW DESCRIBE DESC PRAGMA FETCH MOVE DECLARE CLOSE SET RESET USE SAVEPOINT RELEASE".split()
+    {"SELECT", "VALUES", "TABLE", "SHOW", "DESCRIBE", "DESC", "PRAGMA", "FETCH", "MOVE", "DECLARE", "CLOSE", "SET"}
+    | {"RESET", "USE", "SAVEPOINT", "RELEASE"}
 )
-_MAIN_VERBS = frozenset("INSERT UPDATE DELETE REPLACE MERGE SELECT VALUES TABLE".split())
-_DML = frozenset("INSERT UPDATE DELETE REPLACE MERGE".split())
+_DML = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE"})
+_MAIN_VERBS = _DML | {"SELECT", "VALUES", "TABLE"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +98,14 @@ def _as_text(sql: Any, connection: Any) -> str:
 
 
 def _read(sql: str, vendor: str) -> tuple[Statement, ...]:
-    if len(sql) > _CACHED_UP_TO and ";" not in sql and (plain := _FIRST_WORD.match(sql)):
-        if plain.group(1).upper() in _DML:
-            # Placeholders by the thousand: only the beginning and the end say something.
-            return (_one(sql[:_HEAD] + " " + sql[-_HEAD:], vendor),)
+    first = _FIRST_WORD.match(sql)
+    if len(sql) > _CACHED_UP_TO and ";" not in sql and first and first.group(1).upper() in _DML:
+        # Placeholders by the thousand: only the beginning and the end say something.
+        return (_one(sql[:_HEAD] + " " + sql[-_HEAD:]),)
     texts = [sql]
     if any(mark in sql for mark in (";", "--", "/*", "'", "$", "#")):
         texts = _split(sql, vendor)
-    return tuple(_one(text, vendor) for text in texts if text.strip()) or (Statement("", writes=False),)
+    return tuple(_one(text) for text in texts if text.strip()) or (Statement("", writes=False),)
 
 
 _read_cached = lru_cache(maxsize=1024)(_read)
@@ -133,7 +134,7 @@ def _add(parts: list[str], code: str) -> None:
     parts.extend(others)
 
 
-def _one(sql: str, vendor: str) -> Statement:
+def _one(sql: str) -> Statement:
     match = _FIRST_WORD.match(sql)
     if match is None:
         return Statement("")
@@ -172,7 +173,7 @@ def _with(sql: str) -> Statement:
         elif text == ")":
             depth -= 1
         elif depth == 0 and text.upper() in _MAIN_VERBS:
-            main = _one(sql[word.start() :], "")
+            main = _one(sql[word.start() :])
             if main.writes or not inside:
                 return main
             # PostgreSQL: WITH gone AS (DELETE … RETURNING …) SELECT …; what the driver counts are the rows selected.
@@ -192,6 +193,6 @@ def _table(verb: str, sql: str) -> str:
 
 
 def _unquoted(name: str) -> str:
-    if name[0] in "\"`":
+    if name[0] in '"`':
         return name[1:-1].replace(name[0] * 2, name[0])
     return name[1:-1] if name[0] == "[" else name

@@ -25,7 +25,7 @@ def inherited(*variables: ContextVar[Any]) -> Iterator[None]:
     with _lock:
         if not _active:
             _original = threading.Thread.start
-            threading.Thread.start = _start  # type: ignore[method-assign]
+            setattr(threading.Thread, "start", _start)  # noqa: B010
         _active.append(variables)
     try:
         yield
@@ -34,11 +34,13 @@ def inherited(*variables: ContextVar[Any]) -> Iterator[None]:
             _active.remove(variables)
             if not _active and threading.Thread.start is _start:
                 assert _original is not None
-                threading.Thread.start = _original  # type: ignore[method-assign]
+                setattr(threading.Thread, "start", _original)  # noqa: B010
 
 
 def _start(thread: threading.Thread) -> None:
-    values = {variable: value for group in [*_active] for variable in group if (value := variable.get(None)) is not None}
+    values = {
+        variable: value for group in [*_active] for variable in group if (value := variable.get(None)) is not None
+    }
     if values and not getattr(thread, "outside_dry_runs", False):
         run = thread.run
 

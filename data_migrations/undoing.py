@@ -9,7 +9,7 @@ from typing import Any
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import Atomic
-from django.db.utils import Error, InternalError, OperationalError
+from django.db.utils import Error, OperationalError
 
 from . import statements
 from .changes import ChangeCounter
@@ -19,11 +19,11 @@ from .statements import Statement
 Refuse = Callable[[str], Exception]
 
 # Words that end or begin a transaction; going back to a savepoint does not.
-_CONTROL = frozenset("COMMIT END ABORT ROLLBACK BEGIN START XA".split())
+_CONTROL = frozenset({"COMMIT", "END", "ABORT", "ROLLBACK", "BEGIN", "START", "XA"})
 # All that does not commit by itself on MariaDB and MySQL. What is not here is refused.
 _SAFE_ON_MYSQL = frozenset(
-    "SELECT INSERT UPDATE DELETE REPLACE WITH VALUES TABLE DO SHOW EXPLAIN DESCRIBE DESC SET USE HANDLER LOAD "
-    "SAVEPOINT RELEASE ROLLBACK KILL".split()
+    {"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "VALUES", "TABLE", "DO", "SHOW", "EXPLAIN", "DESCRIBE"}
+    | {"DESC", "SET", "USE", "HANDLER", "LOAD", "SAVEPOINT", "RELEASE", "ROLLBACK", "KILL"}
 )
 _SAFE_DDL_ON_MYSQL = ("CREATE TEMPORARY TABLE", "CREATE OR REPLACE TEMPORARY TABLE", "DROP TEMPORARY TABLE")
 _ENGINES_WITHOUT_TRANSACTIONS = """
@@ -35,6 +35,8 @@ _READ_ONLY = {
     "postgresql": "SET default_transaction_read_only = on",
     "mysql": "SET SESSION TRANSACTION READ ONLY",
 }
+# No such savepoint, and no transaction at all.
+_NO_SUCH_SAVEPOINT = ("3B001", "25P01")
 _NO_SUCH_SAVEPOINT_ON_MYSQL = 1305
 
 
@@ -55,7 +57,7 @@ class Undoing:
         self._blocks: list[Atomic] = []
         self._savepoint: str | None = None
         self._commits_on_exit = True
-        self._is_opening = False
+        self._is_busy = False
         self._may_be_durable = not atomic
         self._counter = ChangeCounter(connection.alias, exact=True)
         self._is_counting = False
@@ -74,6 +76,7 @@ class Undoing:
         """Roll back and let go. False when the transaction had been ended before, so that changes may be kept."""
         connection = self.connection
         self._give_back("get_autocommit", "on_commit")
+        self._is_busy = True
         if connections[connection.alias] is not connection:
             # The body threw this connection away and got another, which could only read.
             connections[connection.alias].close()
@@ -96,13 +99,11 @@ class Undoing:
         if is_main:
             return found
         alias = self.connection.alias
-        return [
-            TableChange(f"{one.table} (database {alias})", one.inserted, one.updated, one.deleted) for one in found
-        ]
+        return [TableChange(f"{one.table} (database {alias})", one.inserted, one.updated, one.deleted) for one in found]
 
     def _around(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
         """The wrapper around each statement."""
-        if self._is_opening:
+        if self._is_busy:
             return execute(sql, params, many, context)
         found = statements.read(sql, self.connection.vendor, self.connection.connection)
         for statement in found:
@@ -137,7 +138,7 @@ class Undoing:
         """Open the transaction, or a savepoint, and a savepoint in it that tells at the end whether it still stands."""
         self._give_back("get_autocommit", "on_commit")
         connection = self.connection
-        self._is_opening = True
+        self._is_busy = True
         try:
             for _ in range(2):
                 block = transaction.atomic(using=connection.alias)
@@ -154,17 +155,14 @@ class Undoing:
             self._counter.__enter__()
             self._is_counting = True
         finally:
-            self._is_opening = False
+            self._is_busy = False
 
     def _stop_counting(self, error: BaseException | None) -> None:
-        self._is_opening = True
         try:
             self._counter.__exit__(type(error) if error else None, error, None)
         except Error:
             # The session is gone or its transaction takes no more statements: the plain counts stay.
             pass
-        finally:
-            self._is_opening = False
 
     def _still_stands(self) -> bool:
         """Whether our transaction is still the one that is open: else its savepoint is not known any more."""
@@ -175,7 +173,8 @@ class Undoing:
             return True
         connection.needs_rollback = False
         try:
-            connection._savepoint_rollback(self._savepoint)
+            with connection.cursor() as cursor:
+                cursor.execute(connection.ops.savepoint_rollback_sql(self._savepoint))
         except Error as error:
             return not _is_unknown_savepoint(connection.vendor, error)
         return True
@@ -207,7 +206,7 @@ class Undoing:
             original = getattr(self.connection, name)
 
             def first(*args: Any, _original: Callable[..., Any] = original, **kwargs: Any) -> Any:
-                if not self._blocks and not self._is_opening:
+                if not self._blocks and not self._is_busy:
                     self._open()
                 return _original(*args, **kwargs)
 
@@ -250,8 +249,8 @@ def _deny_transactions(action: int, *details: Any) -> int:
 
 def _is_unknown_savepoint(vendor: str, error: Error) -> bool:
     if vendor == "postgresql":
-        # "savepoint does not exist" and "can only be used in transaction blocks"; a lost session is another class.
-        return isinstance(error, InternalError)
+        cause = error.__cause__
+        return (getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)) in _NO_SUCH_SAVEPOINT
     if vendor == "mysql":
         return error.args[:1] == (_NO_SUCH_SAVEPOINT_ON_MYSQL,)
     return isinstance(error, OperationalError)

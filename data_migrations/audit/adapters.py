@@ -54,10 +54,19 @@ class _HistoryEnabled:
     The library reads the setting at each change and only asks whether it is true.
     """
 
-    users = 0
+    def __init__(self) -> None:
+        self.users = 0
+        self.was_set = hasattr(settings, "SIMPLE_HISTORY_ENABLED")
+        self.before = getattr(settings, "SIMPLE_HISTORY_ENABLED", True)
 
-    def __init__(self, before: Any) -> None:
-        self.before = before
+    def put_back(self) -> None:
+        """Restore the setting, unless somebody else has changed it since."""
+        if getattr(settings, "SIMPLE_HISTORY_ENABLED", None) is not self:
+            return
+        if self.was_set:
+            settings.SIMPLE_HISTORY_ENABLED = self.before
+        else:
+            delattr(settings, "SIMPLE_HISTORY_ENABLED")
 
     def __bool__(self) -> bool:
         return bool(self.before) and not _without_history.get()
@@ -66,12 +75,9 @@ class _HistoryEnabled:
 @contextmanager
 def _simple_history(using: str) -> Iterator[None]:
     with _history_lock:
-        enabled = getattr(settings, "SIMPLE_HISTORY_ENABLED", True)
-        was_set = hasattr(settings, "SIMPLE_HISTORY_ENABLED")
-        if not isinstance(enabled, _HistoryEnabled):
-            enabled = _HistoryEnabled(enabled)
-            settings.SIMPLE_HISTORY_ENABLED = enabled
-            enabled.was_set = was_set
+        found = getattr(settings, "SIMPLE_HISTORY_ENABLED", True)
+        enabled = found if isinstance(found, _HistoryEnabled) else _HistoryEnabled()
+        settings.SIMPLE_HISTORY_ENABLED = enabled
         enabled.users += 1
     token = _without_history.set(True)
     try:
@@ -80,11 +86,8 @@ def _simple_history(using: str) -> Iterator[None]:
         _without_history.reset(token)
         with _history_lock:
             enabled.users -= 1
-            if enabled.users == 0 and getattr(settings, "SIMPLE_HISTORY_ENABLED", None) is enabled:
-                if enabled.was_set:
-                    settings.SIMPLE_HISTORY_ENABLED = enabled.before
-                else:
-                    del settings.SIMPLE_HISTORY_ENABLED
+            if enabled.users == 0:
+                enabled.put_back()
 
 
 _without_events: ContextVar[bool] = ContextVar("data_migrations_without_events", default=False)

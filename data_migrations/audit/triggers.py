@@ -22,7 +22,9 @@ def ignored(using: str) -> Iterator[None]:
     """
     connection = connections[using]
     if connection.vendor != "postgresql":
-        raise NotSwitchable(f"It works by PostgreSQL triggers, and the database {using!r} is {connection.display_name}.")
+        raise NotSwitchable(
+            f"It works by PostgreSQL triggers, and the database {using!r} is {connection.display_name}."
+        )
     if connection.settings_dict.get("OPTIONS", {}).get("server_side_binding"):
         raise NotSwitchable(
             "django-pgtrigger sets its switch in the same text as each statement, and that does not go with the "
@@ -33,9 +35,7 @@ def ignored(using: str) -> Iterator[None]:
     from pghistory.trigger import Event
 
     uris = [
-        f"{model._meta.label}:{trigger.name}"
-        for model, trigger in pgtrigger.registered()
-        if isinstance(trigger, Event)
+        f"{model._meta.label}:{trigger.name}" for model, trigger in pgtrigger.registered() if isinstance(trigger, Event)
     ]
     if not uris:
         raise NotSwitchable("No model is tracked by a trigger of it.")

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import threading
-import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.conf import settings as django_settings
 from django.core import mail
 from django.core.mail import EmailMessage, EmailMultiAlternatives, mail_admins, mail_managers, send_mail, send_mass_mail
 from django.core.mail.backends.base import BaseEmailBackend
@@ -28,14 +25,13 @@ def people(settings: Any) -> None:
 
 
 @pytest.fixture(params=["as it is", "MAILERS"])
-def mailers(request: pytest.FixtureRequest, settings: Any) -> Iterator[None]:
+def mailers(request: pytest.FixtureRequest, settings: Any) -> None:
     """Run with the settings of both: those that Django 5.2 knows, and 6.1's MAILERS."""
     if request.param == "MAILERS":
         if not hasattr(mail, "mailers"):
             pytest.skip("this Django has no MAILERS")
         backend = {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}
         settings.MAILERS = {"default": backend, "second": backend}
-    yield
 
 
 def message() -> EmailMessage:
@@ -54,7 +50,16 @@ def message() -> EmailMessage:
         (lambda: mail_managers("Subject", "Text"), 1),
         (lambda: mail.get_connection().send_messages([message(), message()]), 2),
     ],
-    ids=["send", "alternatives", "send_mail", "html", "send_mass_mail", "mail_admins", "mail_managers", "get_connection"],
+    ids=[
+        "send",
+        "alternatives",
+        "send_mail",
+        "html",
+        "send_mass_mail",
+        "mail_admins",
+        "mail_managers",
+        "get_connection",
+    ],
 )
 def test_every_way_of_sending_is_held_and_counted(send: Any, number: int, mailers: None) -> None:
     with held_mail() as held:

@@ -1,5 +1,7 @@
 """What is read from an SQL statement."""
 
+# ruff: noqa: S608
+
 from __future__ import annotations
 
 import pytest
