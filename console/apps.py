@@ -21,7 +21,7 @@ class ConsoleConfig(AppConfig):
             )
         from data_migrations import reporting
 
-        from . import checks, presence, queue, recorder  # noqa: F401  (importing checks registers them)
+        from . import checks, doors, presence, queue  # noqa: F401  (importing checks registers them)
 
-        reporting.register(recorder.for_run)
+        reporting.register(doors.for_run)
         queue.on_worker_start(presence.start)

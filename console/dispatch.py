@@ -122,7 +122,7 @@ def ring(run_id: int) -> bool:
 def request_cancel(run_id: int, user: Any) -> bool:
     """Cancel a run: at once while nobody works on it, else at its next safe point. False: it is at its end."""
     now = timezone.now()
-    who = {"control_by": _name(user), "control_at": now}
+    who: dict[str, Any] = {"control_by": _name(user), "control_at": now}
     idle = (Status.ENQUEUED, Status.PAUSED, Status.INTERRUPTED)
     if states.transition(
         run_id,

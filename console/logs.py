@@ -99,7 +99,7 @@ def read(
         limit = max(0, min(limit, before - 1 - start))
         after = start
     after = max(0, after or 0)
-    lines = []
+    lines: list[Line] = []
     for line in _lines(run.pk, after, last):
         if len(lines) >= limit:
             break

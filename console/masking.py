@@ -76,5 +76,6 @@ def _ways(value: Any) -> Iterator[str]:
         if text:
             yield text
             yield json.dumps(text)[1:-1]
+            yield json.dumps(text, ensure_ascii=False)[1:-1]
             yield repr(text)[1:-1]
             yield quote(text, safe="")
