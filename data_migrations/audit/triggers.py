@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from django.db import connections, transaction
+from django.db.utils import Error
 
 
 class NotSwitchable(Exception):
@@ -39,8 +40,16 @@ def ignored(using: str) -> Iterator[None]:
     ]
     if not uris:
         raise NotSwitchable("No model is tracked by a trigger of it.")
-    with _executemany_outside(using), pgtrigger.ignore(*uris, databases=[using]):
-        yield
+    with ExitStack() as stack:
+        stack.enter_context(_executemany_outside(using))
+        stack.enter_context(pgtrigger.ignore(*uris, databases=[using]))
+        try:
+            yield
+        except BaseException:
+            # A failed transaction answers no statement; its rollback takes the switch back as well.
+            with suppress(Error):
+                stack.close()
+            raise
 
 
 @contextmanager
