@@ -147,7 +147,7 @@ def _find_mariadb(start: bool) -> Found:
             "Set MYSQL_HOST, MYSQL_PORT, MYSQL_USER and MYSQL_PASSWORD."
         ) from error
     with connection:
-        return Found("mariadb", f"MariaDB {connection.get_server_info()} at {settings['HOST']}")
+        return Found("mariadb", f"MariaDB {connection.get_server_info().removeprefix('5.5.5-')} at {settings['HOST']}")
 
 
 def _mariadb_server() -> dict[str, str]:

@@ -101,7 +101,9 @@ def prepare(stop: threading.Event) -> None:
     from django.db import connections
 
     django.setup()
-    steps = [("migrate", {"database": alias, "interactive": False, "verbosity": 0}) for alias in connections]
+    # The console's tables first: a data migration inside the shop's migrations is recorded there.
+    aliases = sorted(connections, key=lambda alias: alias == "default")
+    steps = [("migrate", {"database": alias, "interactive": False, "verbosity": 0}) for alias in aliases]
     steps.append(
         (
             "load_demo",

@@ -14,7 +14,7 @@ from http.cookiejar import CookieJar
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import urlencode
-from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
+from urllib.request import HTTPCookieProcessor, OpenerDirector, Request, build_opener
 
 import psutil
 import pytest
@@ -220,10 +220,9 @@ def test_everything_ends_when_the_web_server_dies(start: Callable[..., Site]) ->
 
 def test_a_name_that_is_not_allowed_is_refused(start: Callable[..., Site]) -> None:
     site = start().ready()
-    browser = site.browser()
-    browser.addheaders = [("Host", "evil.example.com")]
+    request = Request(site.url(), headers={"Host": "evil.example.com"})
     with pytest.raises(HTTPError) as refused:
-        browser.open(site.url(), timeout=20)
+        site.browser().open(request, timeout=20)
     assert refused.value.code == 400
     refused.value.close()
     site.stop()
