@@ -10,8 +10,8 @@ import importlib.util
 from tests.settings import *  # noqa: F403
 from tests.settings import TEST_DB
 
-DATABASE_ROUTERS: list[str] = []
-CONSOLE: dict[str, object] = {}
+DATABASE_ROUTERS = []
+CONSOLE = {}
 ROOT_URLCONF = "tests.auditapp.urls"
 
 LIBRARIES = ["auditlog", "field_audit", "simple_history", "easyaudit", "pgtrigger", "pghistory"]
