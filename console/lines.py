@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+
+from .masking import Masker
 
 LEVELS = {
     "o": "stdout",
@@ -69,7 +71,7 @@ class Splitter:
     A carriage return begins the line anew, as on a terminal: of a progress bar the last state stays.
     """
 
-    mask: Callable[[str], str]
+    mask: Masker
     limit: int
     # Room beyond the limit, so that a secret across the cut is still seen whole.
     slack: int = 4096
@@ -93,7 +95,7 @@ class Splitter:
     def waiting(self) -> list[tuple[str, str]]:
         """What ``flush`` would give, without taking it."""
         return [
-            (level_of(stream), self._finished(partial))
+            (level_of(stream), cut(self.mask.beginning(partial.text.rstrip("\r")), self.limit, partial.dropped))
             for stream, partial in self._partials.items()
             if partial.text or partial.dropped
         ]

@@ -20,6 +20,7 @@ class Masker:
 
     def __init__(self, values: Iterable[Any] = ()) -> None:
         written = sorted({way for value in values for way in _ways(value)}, key=len, reverse=True)
+        self._written = written
         self.longest = len(written[0]) if written else 0
         self._values = re.compile("|".join(map(_exactly, written))) if written else None
         self._patterns = list(_patterns())
@@ -30,6 +31,15 @@ class Masker:
             text = self._values.sub(MASKED, text)
         for pattern in self._patterns:
             text = pattern.sub(MASKED, text)
+        return text
+
+    def beginning(self, text: str) -> str:
+        """The same for a line whose end is not known: what may be the beginning of a secret is left out."""
+        text = self(text)
+        for way in self._written:
+            for size in range(min(len(way) - 1, len(text)), 0, -1):
+                if text.endswith(way[:size]):
+                    return text[:-size]
         return text
 
     def lines(self, text: str) -> str:

@@ -68,3 +68,10 @@ def test_texts_in_results_are_masked_through_and_through() -> None:
         "a": ["********", 1, None],
         "b": "x\n********",
     }
+
+
+def test_what_waits_for_its_end_does_not_show_the_beginning_of_a_value() -> None:
+    splitter = Splitter(Masker(["hunter2"]), 1000)
+    assert list(splitter.feed("stdout", "pass hunt")) == []
+    assert splitter.waiting() == [("o", "pass ")]
+    assert list(splitter.feed("stdout", "ing\n")) == [("o", "pass hunting")]
