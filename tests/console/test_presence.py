@@ -1,0 +1,129 @@
+"""Worker processes say that they are there."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connections
+from django.utils import timezone
+
+from console import presence, queue, rescue
+from console.models import Worker
+from data_migrations.processes import Process
+from tests.console.factories import RunFactory, WorkerFactory
+
+pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
+
+
+def test_a_beat_makes_a_row_and_the_next_renews_it() -> None:
+    me = Process.current()
+    presence.beat(me, None)
+    first = Worker.objects.get()
+    assert (first.host, first.pid, first.draining) == (me.host, me.pid, False)
+    presence.beat(me, RunFactory.create().pk)
+    again = Worker.objects.get()
+    assert again.pk == first.pk
+    assert again.seen_at >= first.seen_at
+    assert again.run_id
+
+
+def test_a_worker_that_is_asked_to_stop_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "is_stopping", lambda: True)
+    presence.beat(Process.current(), None)
+    assert Worker.objects.get().draining
+
+
+def test_workers_seen_lately_are_counted_and_others_are_not() -> None:
+    WorkerFactory.create(seen_at=timezone.now() - timedelta(seconds=91))
+    lately = WorkerFactory.create(seen_at=timezone.now() - timedelta(seconds=80))
+    assert [worker.pk for worker in presence.seen()] == [lately.pk]
+
+
+def test_rows_of_the_dead_are_taken_away_when_a_worker_comes() -> None:
+    me = Process.current()
+    WorkerFactory.create(host=me.host, machine=me.machine, pid=me.pid, pid_started="1")
+    WorkerFactory.create(seen_at=timezone.now() - timedelta(days=2))
+    elsewhere = WorkerFactory.create()
+    presence.beat(me, None)
+    assert set(Worker.objects.values_list("pid", flat=True)) == {me.pid, elsewhere.pid}
+    assert Worker.objects.count() == 2
+
+
+def test_a_database_that_is_away_does_not_end_the_beat(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    def down(*args: Any) -> None:
+        raise OperationalError("the database is away")
+
+    me = presence.Presence(Process.current())
+    with monkeypatch.context() as patch:
+        patch.setattr(presence, "beat", down)
+        me.tick()
+        me.tick()
+    assert [record.getMessage() for record in caplog.records].count(
+        f"The console's database does not answer the worker {presence.name()}: the database is away"
+    ) == 1
+    me.tick()
+    assert Worker.objects.count() == 1
+
+
+def test_an_error_in_a_chore_does_not_end_the_beat(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    def broken() -> None:
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(rescue, "sweep", broken)
+    presence.Presence(Process.current()).tick()
+    assert "a mistake" in caplog.text
+
+
+def test_the_thread_beats_and_ends_when_told() -> None:
+    presence.start()
+    try:
+        presence.start()
+        assert sum(isinstance(each, presence.Presence) for each in threading.enumerate()) == 1
+        for _ in range(500):
+            if Worker.objects.exists():
+                break
+            threading.Event().wait(0.02)
+        assert Worker.objects.get().pid == Process.current().pid
+    finally:
+        presence.stop()
+    assert not [each for each in threading.enumerate() if isinstance(each, presence.Presence)]
+
+
+def test_the_stop_event_of_the_cluster_is_found_from_within_a_worker() -> None:
+    from django_q.cluster import Sentinel
+
+    class Fake(Sentinel):
+        def __init__(self) -> None:
+            self.stop_event = threading.Event()
+
+        def spawn(self) -> Any:
+            import sys
+
+            def worker() -> Any:
+                return queue._find_stop_event(sys._getframe())
+
+            return worker()
+
+    sentinel = Fake()
+    assert sentinel.spawn() is sentinel.stop_event
+    assert queue._find_stop_event(None) is None
+
+
+def test_presence_closes_its_connections() -> None:
+    done = presence.Presence(Process.current())
+    done._ended.set()
+    closed: list[Any] = []
+    run = done.run
+
+    def look() -> None:
+        run()
+        closed.extend(connection.connection for connection in connections.all(initialized_only=True))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert closed
+    assert set(closed) == {None}
