@@ -76,7 +76,8 @@ class ChangeCounter:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._settle()
-        self._connection.execute_wrappers.remove(self._count)
+        if self._count in self._connection.execute_wrappers:
+            self._connection.execute_wrappers.remove(self._count)
         if self.exact and error is None:
             self._take_statistics()
 

@@ -42,7 +42,6 @@ class DryRun:
         self.changes: list[TableChange] = []
         self.emails_held = 0
         self.refusals: list[str] = []
-        self.is_over = False
         self._undoings: list[Undoing] = []
 
     def refuse(self, reason: str) -> DryRunRefused:
@@ -101,7 +100,6 @@ def undone(using: str, *, atomic: bool = True) -> Iterator[DryRun]:
                 run.emails_held = held.count
                 _undo(run, error)
     finally:
-        run.is_over = True
         _current.reset(token)
 
 

@@ -46,13 +46,13 @@ def execute(sql: str, params: Any = None, using: str = "default") -> None:
         cursor.execute(sql, params)
 
 
-@pytest.fixture(params=["alone", "inside a transaction"])
+@pytest.fixture(params=["alone", "inside transactions"])
 def surroundings(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A dry run has a transaction of its own, or a savepoint in one that was there."""
+    """A dry run has a transaction of its own, or a savepoint in one that was there, as in a Django migration or test."""
     if request.param == "alone":
         yield
     else:
-        with transaction.atomic():
+        with transaction.atomic(), transaction.atomic(using="other"):
             yield
 
 
@@ -173,7 +173,7 @@ def test_a_write_to_another_database_is_undone_and_counted(surroundings: None) -
     assert run.changes == [TableChange(f"{ITEM} (database other)", 0, 1, 0)]
 
 
-def test_a_transaction_of_the_body_on_another_database_is_undone() -> None:
+def test_a_transaction_of_the_body_on_another_database_is_undone(surroundings: None) -> None:
     with undone("default"):
         with transaction.atomic(using="other"):
             Item.objects.using("other").update(amount=1)
@@ -335,6 +335,18 @@ def test_a_commit_by_the_driver_is_said_after_an_error_too() -> None:
         connection.connection.commit()
         raise ZeroDivisionError
     assert isinstance(told.value.__cause__, ZeroDivisionError)
+
+
+@only_on("mariadb")
+def test_a_procedure_that_commits_is_found_out_and_said() -> None:
+    """callproc() goes round Django's wrappers."""
+    execute(f"CREATE PROCEDURE dry_run_commits() BEGIN INSERT INTO {USER} VALUES (1, 'kept', 1, 1); COMMIT; END")
+    try:
+        with pytest.raises(DryRunNotUndone), undone("default"), connection.cursor() as cursor:
+            cursor.callproc("dry_run_commits")
+    finally:
+        execute("DROP PROCEDURE dry_run_commits")
+        User.objects.all().delete()
 
 
 @only_on("postgresql")
