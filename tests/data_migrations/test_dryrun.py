@@ -48,7 +48,7 @@ def execute(sql: str, params: Any = None, using: str = "default") -> None:
 
 @pytest.fixture(params=["alone", "inside transactions"])
 def surroundings(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A dry run has a transaction of its own, or a savepoint in one that was there, as in a Django migration or test."""
+    """A dry run has a transaction of its own, or a savepoint in one that was there, as in a Django migration."""
     if request.param == "alone":
         yield
     else:
