@@ -203,10 +203,11 @@ class ChangeCounter:
         statistics: Counts = {}
         for table, after in self._read_statistics().items():
             before = self._statistics_before.get(table, (0, 0, 0))
-            if not table.rpartition(".")[2].startswith(OWN_TABLES):
-                # A TRUNCATE takes back what was counted before it.
-                inserted, updated, deleted = (max(0, a - b) for a, b in zip(after, before, strict=True))
-                statistics[table] = (inserted, updated, deleted)
+            if table in self._truncated:
+                # A TRUNCATE takes back what the server had counted before it.
+                statistics[table] = self._counts.get(table, (0, 0, 0))
+            elif not table.rpartition(".")[2].startswith(OWN_TABLES):
+                statistics[table] = (after[0] - before[0], after[1] - before[1], after[2] - before[2])
         if statistics or not self._counts:
             self._statistics = statistics
 
