@@ -226,3 +226,38 @@ def test_a_name_that_is_not_allowed_is_refused(start: Callable[..., Site]) -> No
     assert refused.value.code == 400
     refused.value.close()
     site.stop()
+
+
+def test_ctrl_c_ends_a_data_migration_that_is_running_and_the_next_start_takes_it_up(
+    start: Callable[..., Site],
+) -> None:
+    site = start(DEMO_ORDERS="3000").ready()
+    request = (
+        "from django.contrib.auth.models import User\n"
+        "from console.dispatch import request_run\n"
+        "request_run('backfill_order_totals_v1_2026_11_05', user=User.objects.get(username='ana'),"
+        " values={'chunk': 10, 'pause': 0.1}, reason='a test')"
+    )
+    subprocess.run(
+        [sys.executable, "manage.py", "shell", "-v0", "-c", request],
+        cwd=ROOT, env={**os.environ, "DATA_DIR": str(site.data), "DJANGO_SETTINGS_MODULE": "console.site.settings"},
+        check=True, capture_output=True,
+    )  # fmt: skip
+    site.until(lambda: runs(site.data) == ["running"], "the run to begin")
+    family = site.family()
+    assert site.stop() == 0
+    _, alive = psutil.wait_procs(family, timeout=5)
+    assert alive == []
+    with sqlite3.connect(site.data / "shop.sqlite3") as connection:
+        filled = connection.execute("SELECT count(*) FROM shop_order WHERE total IS NOT NULL").fetchone()
+    assert filled == (0,)
+
+    again = start().ready()
+    again.until(lambda: runs(site.data) == ["running"], "the run to be taken up again")
+    assert again.stop() == 0
+
+
+def runs(data: Path) -> list[str]:
+    with sqlite3.connect(data / "console.sqlite3", timeout=10) as connection:
+        query = "SELECT status FROM console_run WHERE door = 'worker'"
+        return [status for (status,) in connection.execute(query).fetchall()]
