@@ -128,23 +128,14 @@ def is_transient(error: BaseException) -> bool:
     return "database is locked" in str(error) or "database table is locked" in str(error)
 
 
-def is_connection_lost(using: str, error: BaseException) -> bool:
-    """Whether the error is that of a connection that no longer works."""
-    if not isinstance(error, Error):
-        return False
-    connection = connections[using]
-    if connection.connection is None or getattr(connection, "closed_in_transaction", False):
-        return True
-    return connection.vendor != "sqlite" and not connection.is_usable()
-
-
 def reconnect(using: str) -> bool:
-    """Replace a connection that no longer works. False when there is none to be had, or a transaction is open on it."""
+    """Make sure of a connection that works. False when there is none to be had, or a transaction is open on it."""
     connection = connections[using]
     if connection.in_atomic_block:
         return False
     try:
-        connection.close()
+        if connection.connection is None or not connection.is_usable():
+            connection.close()
         connection.ensure_connection()
     except Error:
         return False

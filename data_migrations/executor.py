@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from django.core.management.base import OutputWrapper
 from django.db import connections, transaction
 from django.db.migrations.recorder import MigrationRecorder
-from django.db.utils import Error
+from django.db.utils import Error, InterfaceError, OperationalError
 
 from . import arguments, audit, databases, hints, leases, ledger, registry
 from .capture import captured
@@ -293,7 +293,7 @@ class Execution:
             yield
             return
         with transaction.atomic(using=self.using):
-            lease.session = databases.session(self.using)
+            lease.announce(databases.session(self.using))
             yield
 
     @contextmanager
@@ -360,9 +360,8 @@ class Execution:
 
         The connection may be lost in the middle of a commit; the released token then tells that it was ours.
         """
-        if not databases.is_connection_lost(self.using, error):
-            raise error
-        if not databases.reconnect(self.using):
+        # Django has reconnected by now, so only the lease row tells.
+        if not isinstance(error, OperationalError | InterfaceError) or not databases.reconnect(self.using):
             raise error
         row = leases.Lease.objects.using(self.using).get(name=self.name)
         if row.token != lease.token:

@@ -31,14 +31,24 @@ logger = logging.getLogger("data_migrations")
 class HeldLease:
     """The right to run one migration, held by this process until released or lost."""
 
-    def __init__(self, name: str, using: str, token: int, owner: str, previous: Lease) -> None:
+    def __init__(self, name: str, using: str, token: int, owner: str, previous: Lease, session: str = "") -> None:
         self.name = name
         self.using = using
         self.token = token
         self.owner = owner
         # How the row looked before: who held it, and whether that run came to its end.
         self.previous = previous
-        self.session = ""
+        self.session = session
+        self.heartbeat: Heartbeat | None = None
+
+    def announce(self, session: str) -> None:
+        """Make known at once which database session does the work, so that a takeover can end it.
+
+        It is another one than the one that took the lease where a pooler sits in between.
+        """
+        if session != self.session and self.heartbeat is not None:
+            self.session = session
+            self.heartbeat.beat()
 
     def confirm(self) -> None:
         """Lock the lease row in the current transaction and make sure that it is still ours.
@@ -81,12 +91,17 @@ class Heartbeat(threading.Thread):
         super().__init__(name=f"lease of {lease.name}", daemon=True)
         self.lease = lease
         self.stop_flag = stop
-        self.ended = threading.Event()
+        self.ended = False
+        self._due = threading.Event()
 
     def run(self) -> None:
         connection = connections[self.lease.using]
         try:
-            while not self.ended.wait(conf.heartbeat_seconds()):
+            while True:
+                self._due.wait(conf.heartbeat_seconds())
+                self._due.clear()
+                if self.ended:
+                    return
                 try:
                     with databases.short_lock_waits(self.lease.using):
                         kept = self.lease.renew()
@@ -95,15 +110,20 @@ class Heartbeat(threading.Thread):
                     # further, or the token tells at the commit. The next beat tries again.
                     connection.close()
                     continue
-                if not kept and not self.ended.is_set():
+                if not kept and not self.ended:
                     self.stop_flag.request("lease lost")
                     return
         finally:
             connection.close()
 
+    def beat(self) -> None:
+        """Renew now and not only when it is due."""
+        self._due.set()
+
     def end(self) -> None:
         """Stop beating, and wait until the thread's connection is closed."""
-        self.ended.set()
+        self.ended = True
+        self._due.set()
         self.join(timeout=10)
 
 
@@ -143,16 +163,14 @@ def hold(
     inside = connections[using].in_atomic_block
     take = _lock_in_transaction if inside else _take
     lease = _wait_for(take, name, using, stop, wait, timeout, on_wait, keeps_partial_work)
-    if inside or _is_private(using):
-        heartbeat = None
-    else:
-        heartbeat = Heartbeat(lease, stop)
-        heartbeat.start()
+    if not inside and not _is_private(using):
+        lease.heartbeat = Heartbeat(lease, stop)
+        lease.heartbeat.start()
     try:
         yield lease
     finally:
-        if heartbeat is not None:
-            heartbeat.end()
+        if lease.heartbeat is not None:
+            lease.heartbeat.end()
         if not inside:
             _release_quietly(lease, unfinished=keeps_partial_work)
 
@@ -235,10 +253,11 @@ def _hand_over(row: Lease, using: str, now: datetime, keeps_partial_work: bool) 
     row.acquired_at = now
     row.expires_at = now + timedelta(seconds=conf.lease_seconds())
     row.host, row.machine, row.pid, row.pid_started = process.host, process.machine, process.pid, process.started
-    row.session = ""
+    # Work outside a transaction goes on after its session has ended, so that would prove nothing.
+    row.session = "" if keeps_partial_work else databases.session(using)
     row.unfinished = keeps_partial_work
     row.save(using=using)
-    return HeldLease(row.name, using, row.token, row.owner, previous)
+    return HeldLease(row.name, using, row.token, row.owner, previous, row.session)
 
 
 def _lock_in_transaction(name: str, using: str, keeps_partial_work: bool) -> HeldLease | Holder:

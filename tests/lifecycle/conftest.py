@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,9 +56,10 @@ class Nursery:
     def __init__(self, directory: Path, env: dict[str, str]) -> None:
         self.directory = directory
         self.count = 0
-        self.process = processes.python(
-            "-m", "tests.lifecycle.nursery", env=env, stdin=-1, stderr=(directory / "nursery.err").open("w")
-        )
+        with (directory / "nursery.err").open("w") as errors:
+            self.process = processes.python(
+                "-m", "tests.lifecycle.nursery", env=env, stdin=subprocess.PIPE, stderr=errors
+            )
         assert self.process.stdin
         assert self.process.stdout
         self.stdin, self.stdout = self.process.stdin, self.process.stdout

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import time
 
 
 def child(arguments: list[str]) -> None:
@@ -22,6 +24,18 @@ def child(arguments: list[str]) -> None:
     execute_from_command_line(["manage.py", *arguments[1:]])
 
 
+def wait(pid: int) -> int:
+    """The exit status of a child; one that hangs is killed, so that a test fails instead of hanging too."""
+    end = time.monotonic() + 120
+    while True:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > end:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.005)
+
+
 def main() -> None:
     import django
 
@@ -31,12 +45,11 @@ def main() -> None:
     from data_migrations import registry
 
     registry.all_migrations()
-    call_command("check", databases=[])
+    call_command("check", stdout=open(os.devnull, "w"))
     print("ready", flush=True)
     for line in sys.stdin:
         if line.startswith("wait "):
-            _, status = os.waitpid(int(line.split()[1]), 0)
-            print(os.waitstatus_to_exitcode(status), flush=True)
+            print(wait(int(line.split()[1])), flush=True)
             continue
         arguments = json.loads(line)
         pid = os.fork()
