@@ -10,7 +10,8 @@ from typing import Any
 
 _lock = threading.Lock()
 _active: list[tuple[ContextVar[Any], ...]] = []
-_original: Callable[[threading.Thread], None] | None = None
+_original: Callable[[threading.Thread], None] = threading.Thread.start
+_is_installed = False
 
 
 @contextmanager
@@ -21,10 +22,11 @@ def inherited(*variables: ContextVar[Any]) -> Iterator[None]:
     variables are not set starts its threads as ever. A thread with a true attribute ``outside_dry_runs`` inherits
     nothing. Threads made below ``threading``, by ``_thread`` or by C code, are not seen.
     """
-    global _original
+    global _original, _is_installed
     with _lock:
-        if not _active:
+        if not _is_installed:
             _original = threading.Thread.start
+            _is_installed = True
             setattr(threading.Thread, "start", _start)  # noqa: B010
         _active.append(variables)
     try:
@@ -32,8 +34,9 @@ def inherited(*variables: ContextVar[Any]) -> Iterator[None]:
     finally:
         with _lock:
             _active.remove(variables)
+            # Whoever has wrapped it meanwhile goes on calling ours, which then does nothing of its own.
             if not _active and threading.Thread.start is _start:
-                assert _original is not None
+                _is_installed = False
                 setattr(threading.Thread, "start", _original)  # noqa: B010
 
 
@@ -50,5 +53,4 @@ def _start(thread: threading.Thread) -> None:
             run()
 
         thread.run = run_with_values  # type: ignore[method-assign]
-    assert _original is not None
     _original(thread)

@@ -1,6 +1,6 @@
 """The audit adapters against the real libraries. Run by data_migrations/test_audit.py, with its own settings."""
 
-# ruff: noqa: PT012, S608
+# ruff: noqa: S608
 # These models are not among those that mypy's plugin is told of.
 # mypy: disable-error-code="attr-defined, misc"
 

@@ -1,6 +1,6 @@
 """Rows are counted by table and verb, on each database."""
 
-# ruff: noqa: S608, PT012
+# ruff: noqa: S608
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A dry run changes nothing, whatever its body does."""
 
-# ruff: noqa: S608, PT012
+# ruff: noqa: S608
 
 from __future__ import annotations
 
@@ -272,7 +272,7 @@ def test_savepoints_by_hand_are_let_through(surroundings: None) -> None:
         execute("SAVEPOINT mine")
         Item.objects.update(amount=2)
         execute("ROLLBACK TO SAVEPOINT mine")
-        assert Item.objects.first().amount == 1  # type: ignore[union-attr]
+        assert Item.objects.first().amount == 1
         execute("RELEASE SAVEPOINT mine")
     assert run.changes == [TableChange(ITEM, 0, 5, 0)]
 
@@ -581,6 +581,29 @@ def test_threads_of_others_write_as_ever() -> None:
     ]
 
 
+def test_a_library_may_wrap_the_start_of_threads_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrapped: list[str] = []
+
+    def wrap() -> None:
+        start = threading.Thread.start
+
+        def traced(thread: threading.Thread) -> None:
+            wrapped.append(thread.name)
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", traced)
+
+    with undone("default"):
+        wrap()
+    with pytest.raises(DryRunRefused), undone("default"):
+        in_thread(lambda: Item.objects.update(amount=1))
+    assert len(wrapped) == 1
+    assert in_thread(lambda: User.objects.using("other").create(email="free")) == []
+    monkeypatch.undo()
+    with undone("default"):
+        pass
+
+
 def test_a_connection_that_the_body_opens_itself_may_not_write() -> None:
     with pytest.raises(DryRunRefused), undone("default"):
         mine = connections.create_connection("other")
@@ -606,6 +629,14 @@ def test_a_dry_run_in_a_dry_run_is_undone_by_itself() -> None:
             Item.objects.using("other").update(amount=3)
     assert TableChange(ITEM, 0, 5, 0) in inner.changes
     assert TableChange(f"{ITEM} (database other)", 0, 1, 0) in outer.changes
+
+
+@only_on("sqlite")
+def test_a_dry_run_in_a_dry_run_leaves_the_outer_one_guarded() -> None:
+    with pytest.raises((sqlite3.DatabaseError, DatabaseError), match="not authorized"), undone("default"):
+        with undone("default"):
+            Item.objects.update(amount=2)
+        connection.connection.commit()
 
 
 def test_after_a_dry_run_everything_can_be_written_again() -> None:
