@@ -78,12 +78,13 @@ def _tee(stream: TextIO, name: str, reporter: Reporter) -> Any:
 
 @contextmanager
 def _teed(wrapper: OutputWrapper, name: str, reporter: Reporter) -> Iterator[None]:
-    inner = wrapper._out
-    wrapper._out = Tee(inner, name, reporter)  # type: ignore[assignment]
+    # Django's wrapper has no public way to look behind it.
+    inner: Any = vars(wrapper)["_out"]
+    vars(wrapper)["_out"] = Tee(inner, name, reporter)
     try:
         yield
     finally:
-        wrapper._out = inner
+        vars(wrapper)["_out"] = inner
 
 
 def _outermost_loggers() -> list[logging.Logger]:

@@ -74,7 +74,8 @@ def check_names(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
             found.append(
                 checks.Error(
                     f"{migration.module_name}.Command has no migration_name.",
-                    hint=f'Set one, such as migration_name = "{migration.command_name}_2026_01_31", and never change it.',
+                    hint=f'Set one, such as migration_name = "{migration.command_name}_2026_01_31", '
+                    "and never change it.",
                     id="data_migrations.E001",
                 )
             )

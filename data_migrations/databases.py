@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, transaction
@@ -37,7 +37,7 @@ def require(using: str) -> BaseDatabaseWrapper:
     if using not in connections:
         known = ", ".join(sorted(connections))
         raise InvalidArgument(f"There is no database alias {using!r} in DATABASES; there is {known}. Nothing was run.")
-    connection = cast(BaseDatabaseWrapper, connections[using])
+    connection = connections[using]
     if not connection.settings_dict.get("AUTOCOMMIT", True):
         raise Misconfigured(
             f"The database {using!r} is set up with AUTOCOMMIT: False, so the moment of a commit cannot be known. "

@@ -23,7 +23,7 @@ from django.db import connections, transaction
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.utils import Error, InterfaceError, OperationalError
 
-from . import arguments, audit, databases, hints, leases, ledger, registry
+from . import arguments, audit, conf, databases, hints, leases, ledger, registry
 from .capture import captured
 from .changes import ChangeCounter
 from .dryrun import undone
@@ -48,12 +48,13 @@ class Work(Protocol):
     """What can be run: a command, or the body of ``run_once``."""
 
     migration_name: str
-    command_name: str
     atomic: bool
     disable_audit: bool
     depends_on: Sequence[str]
     requires_schema: Sequence[tuple[str, str]]
 
+    @property
+    def command_name(self) -> str: ...
     @classmethod
     def is_reversible(cls) -> bool: ...
     def bind(self, request: RunRequest, progress: Progress) -> None: ...
@@ -176,7 +177,8 @@ class Execution:
         """Everything that can be refused before anything is touched."""
         if not self.name or len(self.name) > NAME_LENGTH:
             raise Misconfigured(
-                f"{type(self.work).__module__} needs a migration_name of 1 to {NAME_LENGTH} characters. Nothing was run."
+                f"{type(self.work).__module__} needs a migration_name of 1 to {NAME_LENGTH} characters. "
+                "Nothing was run."
             )
         if self.request.reverse and not self.work.is_reversible():
             raise NotReversible(f"{self.name} has no reverse_migration(), so it cannot be reversed. Nothing was run.")
@@ -269,7 +271,7 @@ class Execution:
             self.using,
             stop=self.stop,
             wait=request.wait,
-            timeout=request.lock_timeout,
+            timeout=conf.get("LOCK_TIMEOUT") if request.lock_timeout is None else request.lock_timeout,
             keeps_partial_work=not self.work.atomic,
             on_wait=self.reporter.waiting,
         )

@@ -136,7 +136,7 @@ def all_migrations() -> list[RegisteredMigration]:
 
 def reset() -> None:
     """Forget what was found; the next look goes through the apps again."""
-    get_commands.cache_clear()
+    get_commands.cache_clear()  # type: ignore[attr-defined]
     _discover.cache_clear()
 
 

@@ -67,11 +67,11 @@ def signals(flag: StopFlag, tell: Callable[[str], None]) -> Iterator[None]:
         tell(f"{name} received: stopping at the next safe point. Press Ctrl-C again to stop at once.")
 
     defaults = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
-    for number, default in defaults.items():
-        if signal.getsignal(number) is default:
-            previous[number] = signal.signal(number, handle)
+    for watched, default in defaults.items():
+        if signal.getsignal(watched) is default:
+            previous[watched] = signal.signal(watched, handle)
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for watched_number, handler in previous.items():
+            signal.signal(watched_number, handler)

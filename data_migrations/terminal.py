@@ -17,8 +17,8 @@ class TerminalReporter(Reporter):
 
     def __init__(self, stdout: OutputWrapper, stderr: OutputWrapper, style: Style, verbosity: int = 1) -> None:
         # The wrappers' own streams: what we say is reported by ourselves, not captured a second time.
-        self.stdout = OutputWrapper(stdout._out)
-        self.stderr = OutputWrapper(stderr._out)
+        self.stdout = OutputWrapper(vars(stdout)["_out"])
+        self.stderr = OutputWrapper(vars(stderr)["_out"])
         self.style = style
         self.verbosity = verbosity
         self.name = ""
@@ -43,7 +43,7 @@ class TerminalReporter(Reporter):
         if not self.stderr.isatty() or self.verbosity < 1:
             return
         if self.bar is None:
-            self.bar = tqdm(total=total, file=self.stderr._out, unit="row", leave=False, dynamic_ncols=True)
+            self.bar = tqdm(total=total, file=vars(self.stderr)["_out"], unit="row", leave=False, dynamic_ncols=True)
         if total is not None and self.bar.total != total:
             self.bar.total = total
         self.bar.update(done - self.bar.n)

@@ -55,7 +55,7 @@ class RunDataMigration(Operation):
     ) -> None:
         self.command_name = command_name
         self.command_options = command_options
-        self.elidable = elidable
+        self.elidable = elidable  # type: ignore[misc]
 
     def deconstruct(self) -> tuple[str, Sequence[Any], dict[str, Any]]:
         """What the migration writer puts into a file."""
@@ -167,7 +167,7 @@ class RunDataMigration(Operation):
 class _Block:
     """The body of ``run_once`` as the executor sees it."""
 
-    command_name = ""
+    command_name: str = ""
     disable_audit = False
     depends_on: Sequence[str] = ()
     requires_schema: Sequence[tuple[str, str]] = ()

@@ -146,6 +146,17 @@ def test_a_waiter_gets_it_when_it_is_free(settings):
     assert taken == [2]
 
 
+def test_the_setting_limits_the_wait_where_nobody_says_otherwise(settings):
+    from data_migrations import executor
+    from tests.testapp.management.commands.increment import Command
+
+    settings.DATA_MIGRATIONS = {"LOCK_TIMEOUT": 0.05, "POLL_SECONDS": 0.02}
+    somebody_elsewhere()
+    Lease.objects.update(name=Command.migration_name)
+    with pytest.raises(AlreadyRunning, match="after a wait of"):
+        executor.run_command("increment")
+
+
 def test_a_waiter_can_be_stopped(settings):
     somebody_elsewhere()
     stop = StopFlag()

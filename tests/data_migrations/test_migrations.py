@@ -43,14 +43,19 @@ def migrate(*args: str, **options: Any) -> str:
     return out.getvalue()
 
 
+def historical_state() -> ProjectState:
+    """A past in which an item had fewer fields than today."""
+    fields = [("id", models.BigAutoField(primary_key=True)), ("amount", models.IntegerField())]
+    state = ProjectState()
+    state.add_model(ModelState("testapp", "Item", fields))
+    return state
+
+
 def apply(operation: RunDataMigration, *, atomic: bool = True, collect_sql: bool = False) -> list[str]:
     """Apply one operation as a Django migration of the testapp would."""
     migration = migrations.Migration("0002_one", "testapp")
     migration.operations = [operation]
-    state = ProjectState()
-    state.add_model(
-        ModelState("testapp", "Item", [("id", models.BigAutoField(primary_key=True)), ("amount", models.IntegerField())])
-    )
+    state = historical_state()
     with connection.schema_editor(atomic=atomic, collect_sql=collect_sql) as editor:
         migration.apply(state, editor, collect_sql=collect_sql)
     return editor.collected_sql if collect_sql else []
@@ -159,10 +164,7 @@ def test_a_failing_migration_leaves_nothing(items, amounts):
 def test_a_later_operation_that_fails_takes_the_record_with_it(items, amounts):
     migration = migrations.Migration("0002_two", "testapp")
     migration.operations = [RunDataMigration("increment"), migrations.RunSQL("SELECT * FROM nowhere")]
-    state = ProjectState()
-    state.add_model(
-        ModelState("testapp", "Item", [("id", models.BigAutoField(primary_key=True)), ("amount", models.IntegerField())])
-    )
+    state = historical_state()
     with pytest.raises((ProgrammingError, OperationalError)), connection.schema_editor(atomic=True) as editor:
         migration.apply(state, editor)
     assert amounts() == [0, 0, 0]
