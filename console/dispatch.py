@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.apps import apps
-from django.contrib.contenttypes.models import ContentType
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connections, transaction
 from django.utils import timezone
 
 from data_migrations import arguments, ledger, registry
@@ -55,6 +54,8 @@ def request_run(
         earlier = Run.objects.filter(once_key=once_key).first()
         if earlier is not None:
             return earlier
+    if database not in connections:
+        raise InvalidArgument(f"There is no database alias {database!r} in DATABASES. Nothing was run.")
     migration = registry.get(migration_name)
     if migration.command_class is None:
         raise BrokenMigration(
@@ -242,7 +243,6 @@ def _log_entries(user: Any, rows: list[Run], reason: str) -> None:
         return
     from django.contrib.admin.models import CHANGE, LogEntry
 
-    ContentType.objects.get_for_model(Run)
     for row in rows:
         message = f"{row.get_kind_display()} {row.migration} ({row.database}): {reason}"
         LogEntry.objects.log_actions(user.pk, [row], CHANGE, message, single_object=True)

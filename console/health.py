@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,6 +21,8 @@ START_WORKER = "python manage.py qcluster"
 # Older than this, waiting lines are not just on their way.
 DELAYED_SECONDS = 15
 DEEP_QUEUE = 100
+
+_tables_well_until: dict[str, float] = {}
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,9 @@ def _database(error: Exception) -> Problem:
 
 def _tables() -> Iterator[Problem]:
     alias = spool.alias()
+    # Looking costs as much as a "migrate" with nothing to do.
+    if time.monotonic() < _tables_well_until.get(alias, 0):
+        return
     try:
         executor = MigrationExecutor(connections[alias])
         targets = [node for node in executor.loader.graph.leaf_nodes() if node[0] in ("console", "django_q")]
@@ -76,6 +82,8 @@ def _tables() -> Iterator[Problem]:
             f"The console's tables are not up to date: {', '.join(ours)} not applied.",
             f"Run: python manage.py migrate{option}",
         )
+    else:
+        _tables_well_until[alias] = time.monotonic() + 60
 
 
 def _workers() -> Iterator[Problem]:

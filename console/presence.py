@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -35,6 +36,7 @@ class Presence(ConsoleThread):
         self.run_id: int | None = None
         self._ended = threading.Event()
         self._is_failing = False
+        self._sweeps_from = 0.0
 
     def run(self) -> None:
         try:
@@ -58,11 +60,14 @@ class Presence(ConsoleThread):
         try:
             beat(self.process, self.run_id)
             drain.drain_orphans()
-            rescue.sweep()
+            if time.monotonic() >= self._sweeps_from:
+                rescue.sweep()
         except Error as error:
             if not self._is_failing:
                 logger.warning("The console's database does not answer the worker %s: %s", name(), error)
             self._is_failing = True
+            # Nobody could beat while the database was away: the living get the time to do so first.
+            self._sweeps_from = time.monotonic() + conf.get("STUCK_SECONDS")
             connections.close_all()
         except Exception:
             logger.exception("A chore of the worker %s failed; the next round tries again.", name())

@@ -102,8 +102,11 @@ def waiting() -> int:
         QueueUnreachable: it cannot be asked.
     """
     try:
-        broker = get_broker(conf.get("CLUSTER"))
-        return int(broker.queue_size() or 0)
+        if Conf.ORM:
+            # The broker itself would close this thread's connections, in the middle of a request's transaction too.
+            key = conf.get("CLUSTER") or Conf.CLUSTER_NAME
+            return OrmQ.objects.using(Conf.ORM).filter(key=key, lock__lte=timezone.now()).count()
+        return int(get_broker(conf.get("CLUSTER")).queue_size() or 0)
     except Exception as error:
         raise QueueUnreachable(f"{type(error).__name__}: {error}") from error
 

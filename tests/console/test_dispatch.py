@@ -120,6 +120,21 @@ def test_a_value_that_the_migration_does_not_take_is_refused_before_anything_is_
     assert not Run.objects.exists()
 
 
+def test_an_unknown_database_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="nowhere"):
+        dispatch.request_run(NAME, user="ana", database="nowhere")
+
+
+def test_asking_for_the_depth_of_the_queue_leaves_open_transactions_alone() -> None:
+    with transaction.atomic(using="default"):
+        Item.objects.create(name="precious")
+        assert queue.waiting() == 0
+        assert Item.objects.filter(name="precious").exists()
+    assert Item.objects.filter(name="precious").exists()
+    dispatch.request_run(NAME, user="ana")
+    assert queue.waiting() == 1
+
+
 def test_ringing_in_the_middle_of_another_databases_transaction_loses_none_of_its_rows() -> None:
     """django-q2 closes all of a thread's connections when it sends from outside of its own transaction."""
     if spool.alias() == "default":

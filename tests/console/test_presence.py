@@ -68,6 +68,27 @@ def test_a_database_that_is_away_does_not_end_the_beat(monkeypatch: pytest.Monke
     assert Worker.objects.count() == 1
 
 
+def test_after_the_database_was_away_the_living_may_beat_before_anybody_is_declared_dead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def down(*args: Any) -> None:
+        raise OperationalError("the database is away")
+
+    swept: list[int] = []
+    monkeypatch.setattr(rescue, "sweep", lambda: swept.append(1))
+    me = presence.Presence(Process.current())
+    me.tick()
+    assert swept == [1]
+    with monkeypatch.context() as patch:
+        patch.setattr(presence, "beat", down)
+        me.tick()
+    me.tick()
+    assert swept == [1]
+    me._sweeps_from -= 31
+    me.tick()
+    assert swept == [1, 1]
+
+
 def test_an_error_in_a_chore_does_not_end_the_beat(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
     def broken() -> None:
         raise RuntimeError("a mistake")

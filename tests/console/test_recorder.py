@@ -396,7 +396,6 @@ def test_a_provisional_run_succeeds_with_the_commit_around_it() -> None:
 
 
 def test_a_provisional_run_fails_with_the_rollback_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("console.recorder.COMMIT_PATIENCE_SECONDS", 0.1)
     monkeypatch.setattr(Recorder._notice_rollback, "__defaults__", (0.1,))
     recorder = begin(info())
     with transaction.atomic(using="default"):
@@ -493,6 +492,18 @@ def test_a_journal_that_cannot_be_read_is_left_and_does_not_keep_the_others(spoo
     abandon(recorder)
     assert drain.drain_orphans() == 1
     assert bad.exists()
+
+
+def test_a_journal_whose_run_goes_on_is_left_to_it() -> None:
+    recorder = begin(info())
+    recorder.output("stdout", "one\n")
+    assert drain.drain_orphans() == 0
+    recorder.output("stdout", "two\n")
+    until(lambda: Run.objects.filter(log_next=3))
+    assert drain.drain_orphans() == 0
+    recorder.output("stdout", "three\n")
+    recorder.finished(Outcome(OutcomeKind.APPLIED))
+    assert texts(Run.objects.get()) == ["one", "two", "three"]
 
 
 def test_two_that_drain_at_once_store_everything_once() -> None:

@@ -11,7 +11,7 @@ import pytest
 from django.db import connections
 from django_q.exceptions import TimeoutException
 
-from console import dispatch, logs, presence, queue, spool, worker
+from console import dispatch, journal, logs, presence, queue, spool, worker
 from console.models import Attempt, Run
 from console.states import Status
 from data_migrations import ledger
@@ -152,6 +152,48 @@ def test_an_error_before_the_run_begins_does_not_leave_it_running(monkeypatch: p
     run.refresh_from_db()
     assert run.status == Status.FAILED
     assert "the executor itself is broken" in run.error_message
+
+
+@pytest.mark.parametrize("error", [SystemExit(2), TimeoutException("over time"), KeyboardInterrupt()])
+def test_what_is_no_exception_ends_the_run_too_when_it_comes_outside_of_the_executor(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    run = requested("increment_items_2026_01_01")
+
+    def leave(*args: Any, **kwargs: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("console.worker.executor.run_command", leave)
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.status == Status.FAILED
+
+
+def test_nothing_leaves_the_task_even_when_the_claim_itself_goes_wrong(
+    monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    def leave(run_id: int) -> None:
+        raise TimeoutException("over time")
+
+    monkeypatch.setattr("console.worker.take", leave)
+    worker.perform(1)
+    assert "Run 1 could not be carried out" in caplog.text
+
+
+def test_that_the_work_has_begun_is_known_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On disk at once, so that it is known of a process which is killed in its first moment."""
+    run = requested("increment_items_loose_2026_01_02")
+    seen: list[str] = []
+
+    def look(self: Any, dry_run: bool = False) -> None:
+        [path] = spool.journals()
+        seen.append(journal.segments(path)[0].read_text())
+
+    monkeypatch.setattr("tests.testapp.management.commands.increment_loose.Command.perform_migration", look)
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert '{"kind": "begun"}' in seen[0]
+    assert (run.status, run.begun, run.atomic) == (Status.SUCCEEDED, True, False)
 
 
 def test_a_migration_that_left_the_code_since_it_was_asked_for_fails_with_the_reason() -> None:
