@@ -123,7 +123,8 @@ def _undo(run: DryRun, error: BaseException | None) -> None:
         ) from error
     if failures:
         raise failures[0]
-    if run.refusals and not isinstance(error, DryRunRefused):
+    # An interruption stays one; an error of the body's own may come of the refusal that it caught.
+    if run.refusals and not isinstance(error, DryRunRefused) and (error is None or isinstance(error, Exception)):
         raise DryRunRefused(run.refusals[0]) from error
 
 

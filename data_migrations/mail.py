@@ -51,7 +51,6 @@ def held_mail() -> Iterator[HeldMail]:
 def _wrap_all() -> None:
     """Wrap the classes there are now; a backend class that is imported later is wrapped when it is made."""
     with _lock:
-        _wrap(EmailMessage, "send", _send)
         if "__init_subclass__" not in BaseEmailBackend.__dict__:
 
             def wrap_new(cls: type[BaseEmailBackend], **kwargs: Any) -> None:

@@ -260,6 +260,14 @@ def test_a_refusal_that_the_body_swallows_still_fails_the_dry_run(surroundings: 
             pass
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_an_interruption_is_not_taken_for_a_refusal(error: type[BaseException]) -> None:
+    with pytest.raises(error), undone("default"):
+        with pytest.raises(DryRunRefused):
+            execute("COMMIT")
+        raise error
+
+
 def test_a_raw_commit_on_another_database_is_refused() -> None:
     with pytest.raises(DryRunRefused), undone("default"):
         Item.objects.using("other").update(amount=1)
