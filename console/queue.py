@@ -6,6 +6,7 @@ late or not at all changes nothing but the moment at which a worker looks.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -28,6 +29,8 @@ PERFORM = "console.worker.perform"
 
 # The event that the cluster sets when it is asked to stop; known in its workers only.
 _stop_event: Any = None
+# The process that made this worker and feeds it.
+_feeder: int | None = None
 
 
 class QueueUnreachable(Exception):
@@ -120,8 +123,9 @@ def on_worker_start(action: Callable[[], None]) -> None:
     """Have something done in each worker process of the queue, right after it was made."""
 
     def started(**kwargs: Any) -> None:
-        global _stop_event
+        global _stop_event, _feeder
         _stop_event = _find_stop_event(sys._getframe())
+        _feeder = os.getppid()
         action()
 
     # A strong reference: the function is known nowhere else.
@@ -144,8 +148,10 @@ def _find_stop_event(frame: FrameType | None) -> Any:
 
 
 def is_stopping() -> bool:
-    """Whether the cluster of this worker process was asked to stop."""
-    return _stop_event is not None and _stop_event.is_set()
+    """Whether the cluster of this worker process was asked to stop, or is gone and left the worker behind."""
+    if _stop_event is not None and _stop_event.is_set():
+        return True
+    return _feeder is not None and os.getppid() != _feeder
 
 
 def oldest_wait() -> timedelta | None:

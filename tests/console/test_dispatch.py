@@ -41,6 +41,8 @@ def test_a_run_is_recorded_and_the_workers_get_its_id_and_nothing_else() -> None
     assert isinstance(message["timeout"], int)
     assert message["timeout"] >= 24 * 3600
     assert message["ack_failure"] is True
+    # The history is ours; django-q2's own results are pruned.
+    assert message["save"] is False
 
 
 def test_the_bell_is_rung_after_the_commit_and_not_after_a_rollback() -> None:

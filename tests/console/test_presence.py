@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from datetime import timedelta
 from typing import Any
@@ -131,6 +132,15 @@ def test_the_stop_event_of_the_cluster_is_found_from_within_a_worker() -> None:
     sentinel = Fake()
     assert sentinel.spawn() is sentinel.stop_event
     assert queue._find_stop_event(None) is None
+
+
+def test_a_worker_whose_cluster_was_killed_counts_as_stopping(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It beats on, but nobody will ever feed it."""
+    assert not queue.is_stopping()
+    monkeypatch.setattr(queue, "_feeder", os.getppid())
+    assert not queue.is_stopping()
+    monkeypatch.setattr(queue, "_feeder", os.getppid() + 1)
+    assert queue.is_stopping()
 
 
 def test_presence_closes_its_connections() -> None:
