@@ -124,6 +124,22 @@ def test_a_backend_that_calls_its_parent_is_counted_once() -> None:
     assert len(mail.outbox) == 1
 
 
+def test_a_backend_of_no_known_class_is_held() -> None:
+    class Duck:
+        sent: list[Any] = []
+
+        def send_messages(self, messages: Any) -> int:
+            self.sent += messages
+            return len(messages)
+
+    explicit = EmailMessage("Subject", "Text", *ADDRESSES, connection=Duck())
+    with held_mail() as held:
+        explicit.send()
+    assert (held.count, Duck.sent) == (1, [])
+    explicit.send()
+    assert len(Duck.sent) == 1
+
+
 def test_a_message_class_of_ones_own_is_held() -> None:
     class Loud(EmailMessage):
         def send(self, fail_silently: bool = False, **kwargs: Any) -> int:
