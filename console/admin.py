@@ -74,7 +74,7 @@ class MigrationAdmin(PagesAdmin):
 class RunAdmin(PagesAdmin):
     """The history of runs, and the page of each."""
 
-    list_display = ("number", "migration_link", "kind_badge", "status_badge", "when", "took", "who", "through")
+    list_display = ("number", "migration_link", "kind_badge", "status_badge", "when", "took", "who")
     list_display_links = ("number",)
     list_filter = ("status", "kind", "door", MigrationFilter, RequesterFilter)
     search_fields = ("migration", "command_name", "reason", "requested_by", "error_message", "result")
@@ -141,10 +141,5 @@ class RunAdmin(PagesAdmin):
 
     @admin.display(description="by", ordering="requested_by")
     def who(self, run: Run) -> str:
-        """By whom."""
-        return run.requested_by or "–"
-
-    @admin.display(description="through", ordering="door")
-    def through(self, run: Run) -> str:
-        """Through which door."""
-        return run.door
+        """By whom, and through which door."""
+        return f"{run.requested_by or '–'} ({run.door})"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from datetime import datetime, timedelta
+from importlib.util import find_spec
 from typing import Any
 
 from django import template
@@ -16,12 +18,10 @@ from django.utils.timesince import timesince
 from console.appearance import look
 from console.tools import migration_url
 
-try:
-    from django.utils import csp
-except ImportError:
-    csp = None
-
 register = template.Library()
+_nonce_attr = (
+    getattr(importlib.import_module("django.utils.csp"), "nonce_attr", None) if find_spec("django.utils.csp") else None
+)
 
 
 @register.simple_tag
@@ -103,5 +103,4 @@ def number(value: Any) -> str:
 def assets(context: template.Context, kind: str) -> str:
     """The page's styles ("css") or scripts ("js"), with a nonce where Django knows one (6.1 and later)."""
     media = context["media"][kind]
-    nonce_attr = getattr(csp, "nonce_attr", None)
-    return str(nonce_attr(context, media) if nonce_attr else media)
+    return str(_nonce_attr(context, media) if _nonce_attr else media)

@@ -13,7 +13,6 @@ from console.models import Kind
 from console.permissions import find, require
 from data_migrations.exceptions import DataMigrationError
 
-from .migration import list_crumb
 from .page import ConsoleAdmin, chosen_database, crumbs, render, row_or_404
 
 WORDS = {Kind.MARK: "mark as applied", Kind.UNMARK: "unmark"}
@@ -62,7 +61,7 @@ def _show(
         request,
         "admin/console/migration/marking.html",
         title=title,
-        crumbs=crumbs(admin, list_crumb(admin), (WORDS[kind].capitalize(), "")),
+        crumbs=crumbs(admin, (WORDS[kind].capitalize(), "")),
         kind=kind,
         mark=kind == Kind.MARK,
         able=able,

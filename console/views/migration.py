@@ -20,11 +20,6 @@ from .page import ConsoleAdmin, chosen_database, crumbs, render, row_or_404
 LAST_RUNS = 10
 
 
-def list_crumb(admin: ConsoleAdmin) -> tuple[str, str]:
-    """The way back to the list."""
-    return ("Data migrations", reverse(f"{admin.admin_site.name}:console_migration_changelist"))
-
-
 def show(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
     """The page; GET only looks."""
     require(admin.has_view_permission(request), "see the data migrations")
@@ -36,7 +31,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
         request,
         "admin/console/migration/change_form.html",
         title=name,
-        crumbs=crumbs(admin, list_crumb(admin), (name, "")),
+        crumbs=crumbs(admin, (name, "")),
         modules=("live",),
         row=row,
         database=database,

@@ -69,7 +69,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest) -> HttpResponse:
         request,
         "admin/console/migration/change_list.html",
         title="Data migrations",
-        crumbs=crumbs(admin, ("Data migrations", "")),
+        crumbs=[crumbs(admin)[0], ("Data migrations", "")],
         modules=("live",),
         catalogue=found,
         page=page,

@@ -23,25 +23,22 @@ Crumb = tuple[str, str]
 _CSRF = re.compile(rb'name="csrfmiddlewaretoken" value="[^"]*"')
 
 
-class ConsoleAdmin(PermissionHooks, ModelAdmin):  # type: ignore[type-arg]
+class ConsoleAdmin(PermissionHooks, ModelAdmin):
     """An admin class with the console's permission hooks."""
 
 
 def scripts(*names: str) -> Media:
     """The console's style, and those of its modules that a page needs."""
-    return Media(
-        css={"all": ["admin/css/forms.css", "console/console.css"]},
-        js=[Script(f"console/{name}.js", type="module") for name in names],
-    )
+    modules: list[Any] = [Script(f"console/{name}.js", type="module") for name in names]
+    return Media(css={"all": ["admin/css/forms.css", "console/console.css"]}, js=modules)
 
 
 def crumbs(admin: ConsoleAdmin, *more: Crumb) -> list[Crumb]:
-    """The way to a page: home, the console, then what is given."""
+    """The way to a page: home, the list of data migrations, then what is given."""
     site = admin.admin_site.name
-    app = admin.opts.app_config
     return [
         ("Home", reverse(f"{site}:index")),
-        (str(app.verbose_name), reverse(f"{site}:app_list", args=(app.label,))),
+        ("Data migrations", reverse(f"{site}:console_migration_changelist")),
         *more,
     ]
 
@@ -61,7 +58,7 @@ def render(
 
     A page that asks for itself again (``X-Console-Live``) gets 304 when nothing on it changed.
     """
-    request.current_app = admin.admin_site.name  # type: ignore[attr-defined]
+    request.current_app = admin.admin_site.name
     response = TemplateResponse(
         request,
         template,

@@ -18,7 +18,7 @@ from console.tickets import StaleTicket, Ticket, open_ticket
 from data_migrations import arguments
 from data_migrations.exceptions import DataMigrationError
 
-from .migration import dependencies, list_crumb
+from .migration import dependencies
 from .page import ConsoleAdmin, chosen_database, crumbs, render, row_or_404
 
 VERBS = {Kind.RUN: "Run", Kind.DRY_RUN: "Dry-run", Kind.REVERSE: "Reverse"}
@@ -177,7 +177,7 @@ def _form_page(admin: ConsoleAdmin, request: HttpRequest, row: Row, form: RunFor
 
 def _crumbs(admin: ConsoleAdmin, row: Row, database: str, last: str) -> list[tuple[str, str]]:
     here = (row.name, tools.migration_url("change", row.name, database))
-    return crumbs(admin, list_crumb(admin), here, (last, ""))
+    return crumbs(admin, here, (last, ""))
 
 
 def _needs_force(ticket: Ticket, row: Row) -> str:

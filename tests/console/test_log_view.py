@@ -98,7 +98,7 @@ def test_download_has_everything(client_of_ana: Client, run: Run):
     response = client_of_ana.get(run_address(run, "log_download"))
     assert response["Content-Type"].startswith("text/plain")
     assert "attachment" in response["Content-Disposition"]
-    body = b"".join(response.streaming_content).decode()
+    body = response.getvalue().decode()
     assert body.splitlines() == [f"line {number}" for number in range(1, 101)]
 
 

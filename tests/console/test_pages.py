@@ -271,9 +271,9 @@ def test_the_history_has_runs_of_every_door_and_marks(client_of_ana: Client):
     for door in ("shell", "migrate", "worker", "marked"):
         assert f"by-{door}" in html
     only = text(client_of_ana.get(url + "?door__exact=shell"))
-    assert only.count("by-shell</td>") == 1
-    assert "by-migrate</td>" not in only
-    assert "by-migrate</td>" in text(client_of_ana.get(url + "?by=by-migrate"))
+    assert only.count("by-shell (shell)</td>") == 1
+    assert "by-migrate (" not in only
+    assert "by-migrate (migrate)</td>" in text(client_of_ana.get(url + "?by=by-migrate"))
     assert Run.objects.count() == 4
 
 

@@ -38,7 +38,7 @@ export class Finder {
         const answer = await ask(`${this.url}?${new URLSearchParams({ text: this.text })}`);
         const found = await answer.json();
         this.matches = found.matches;
-        this.more = found.more;
+        this.total = `${found.total.toLocaleString()}${found.more ? "+" : ""}`;
       } catch {
         this.#show("The search failed; try again.");
         return;
@@ -52,7 +52,7 @@ export class Finder {
     if (!this.matches.length) return;
     this.at = (this.at + by + this.matches.length) % this.matches.length;
     const number = this.matches[this.at];
-    this.#show(`${this.at + 1} of ${this.matches.length.toLocaleString()}${this.more ? "+" : ""}`);
+    this.#show(`${this.at + 1} of ${this.total}`);
     this.pane.goTo(number);
   }
 

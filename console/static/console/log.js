@@ -42,6 +42,12 @@ class Pane {
   async begin() {
     this.root.classList.add("console-log-live");
     this.pane.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    // Only a person's hand ends following: text that wraps anew moves the scroll position, too.
+    ["wheel", "touchmove", "keydown", "pointerdown"].forEach((name) =>
+      this.pane.addEventListener(name, () => { this.touched = performance.now(); }, { passive: true }));
+    this.pane.addEventListener("pointerdown", () => { this.held = true; });
+    window.addEventListener("pointerup", () => { this.held = false; });
+    new ResizeObserver(() => this.following && this.#toEnd()).observe(this.pane);
     this.newLines.addEventListener("click", () => this.follow(true));
     this.earlier.addEventListener("click", () => this.loadEarlier());
     document.addEventListener("visibilitychange", () => this.#plan(document.hidden ? this.pace.hidden : 0));
@@ -186,7 +192,8 @@ class Pane {
   #scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.pane;
     const atEnd = scrollHeight - scrollTop - clientHeight < 4;
-    const up = scrollTop < (this.top ?? 0) - 2;
+    const byHand = this.held || performance.now() - (this.touched ?? -Infinity) < 1000;
+    const up = byHand && scrollTop < (this.top ?? 0) - 2;
     this.top = scrollTop;
     if (up && !atEnd && this.following) this.follow(false);
     if (atEnd && this.caughtUp) {
@@ -240,8 +247,12 @@ class Pane {
     }
     this.root.querySelectorAll(".console-line-current").forEach((each) => each.classList.remove("console-line-current"));
     line.classList.add("console-line-current");
-    line.scrollIntoView({ block: "center" });
-    this.top = this.pane.scrollTop;
+    // Blocks get their real height only once they are near: look where the line is then, too.
+    for (let frame = 0; frame < 4; frame += 1) {
+      line.scrollIntoView({ block: "center" });
+      this.top = this.pane.scrollTop;
+      await new Promise((resolve) => { window.requestAnimationFrame(resolve); });
+    }
   }
 }
 

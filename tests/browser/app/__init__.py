@@ -1,0 +1,1 @@
+"""Data migrations for the browser to watch."""

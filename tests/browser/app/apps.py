@@ -1,0 +1,10 @@
+"""The app's name."""
+
+from django.apps import AppConfig
+
+
+class WatchedConfig(AppConfig):
+    """Has commands only."""
+
+    name = "tests.browser.app"
+    label = "watched"

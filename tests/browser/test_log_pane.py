@@ -1,0 +1,203 @@
+"""The log pane: it keeps one's place, loses and doubles nothing, finds lines anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.browser import steps
+from tests.browser.site import Site
+from tests.browser.steps import WATCHED
+
+pytestmark = pytest.mark.browser
+
+Visit = Callable[..., Any]
+
+
+def wait_for_current(page: Any, text: str) -> None:
+    """Until the line that was gone to has that text, and can be seen in the pane."""
+    page.wait_for_function(
+        """text => {
+            const line = document.querySelector(".console-line-current");
+            const pane = document.querySelector("[data-log-pane]").getBoundingClientRect();
+            const box = line?.getBoundingClientRect();
+            return box && line.textContent.includes(text) && box.top >= pane.top && box.bottom <= pane.bottom;
+        }""",
+        arg=text,
+    )
+
+
+def chip(page: Any) -> str:
+    return str(page.inner_text("[data-log-chip]"))
+
+
+def test_scrolling_up_ends_following_and_the_button_brings_it_back(site: Site, visit: Visit) -> None:
+    page = visit(site, viewport={"width": 1280, "height": 500})
+    steps.ask(page, site, WATCHED, "dry_run", lines=150, pause=0.05)
+    page.wait_for_selector("#L50")
+    assert page.is_checked("[name=log-follow]")
+    page.locator("[data-log-pane]").scroll_into_view_if_needed()
+    page.hover("[data-log-pane]")
+    page.mouse.wheel(0, -400)
+    page.wait_for_function("!document.querySelector('[name=log-follow]').checked")
+    top = page.evaluate("document.querySelector('[data-log-pane]').scrollTop")
+    page.wait_for_function("/[1-9]\\d* new lines? ↓/.test(document.querySelector('[data-log-new]').textContent)")
+    assert page.evaluate("document.querySelector('[data-log-pane]').scrollTop") == top
+    page.click("[data-log-new]")
+    assert page.is_checked("[name=log-follow]")
+    assert not page.is_visible("[data-log-new]")
+    steps.wait_for_status(page, "Succeeded")
+    page.wait_for_selector("#L152")
+    below = "pane => pane.scrollHeight - pane.scrollTop - pane.clientHeight"
+    assert page.locator("[data-log-pane]").evaluate(below) < 4
+
+
+def test_a_narrower_window_does_not_end_following(site: Site, visit: Visit) -> None:
+    page = visit(site)
+    steps.ask(page, site, WATCHED, "dry_run", lines=100, pause=0.05)
+    page.wait_for_selector("#L60")
+    for width in (400, 1280, 500):
+        page.set_viewport_size({"width": width, "height": 600})
+        page.wait_for_timeout(200)
+    assert page.is_checked("[name=log-follow]")
+
+
+def test_lines_are_neither_lost_nor_doubled_when_the_connection_breaks(site: Site, visit: Visit) -> None:
+    page = visit(site)
+    steps.ask(page, site, WATCHED, "dry_run", lines=120, pause=0.05)
+    page.wait_for_selector("#L10")
+    for _ in range(3):
+        page.context.set_offline(True)
+        page.wait_for_function("document.querySelector('[data-log-chip]').dataset.state === 'reconnecting'")
+        page.wait_for_timeout(300)
+        page.context.set_offline(False)
+        page.wait_for_function("document.querySelector('[data-log-chip]').dataset.state !== 'reconnecting'")
+    page.wait_for_function("document.querySelector('[data-log-chip]').textContent === 'Ended'", timeout=30_000)
+    assert steps.line_numbers(page) == list(range(1, 123))
+
+
+def test_answers_that_come_twice_late_or_out_of_order_change_nothing(site: Site, visit: Visit) -> None:
+    page = visit(site)
+    run = steps.ask(page, site, WATCHED, "dry_run", lines=200, pause=0.01)
+    steps.wait_for_status(page, "Succeeded")
+    kept: list[Any] = []
+
+    def tamper(route: Any) -> None:
+        answer = route.fetch()
+        body = answer.body()
+        # Every other answer is an old one again.
+        kept.append((answer, body))
+        old = kept[len(kept) // 2] if len(kept) % 2 else kept[-1]
+        route.fulfill(response=old[0], body=old[1])
+
+    page.route("**/log/?*", tamper)
+    # Six lines at a time, so that there are many answers.
+    page.route("**/static/console/log.js", lambda route: _with_small_pages(route))
+    page.goto(f"{site.url}/admin/console/run/{run}/change/")
+    page.wait_for_function("document.querySelector('[data-log-chip]').textContent === 'Ended'", timeout=60_000)
+    numbers = steps.line_numbers(page)
+    assert numbers == list(range(numbers[0], 203))
+    assert len(kept) >= 2
+
+
+def _with_small_pages(route: Any) -> None:
+    answer = route.fetch()
+    route.fulfill(response=answer, body=answer.text().replace("const LIMIT = 500;", "const LIMIT = 6;"))
+
+
+def test_search_counts_and_steps_through_the_whole_log(site: Site, visit: Visit) -> None:
+    page = visit(site)
+    steps.ask(page, site, WATCHED, "dry_run", lines=1200, pause=0)
+    steps.wait_for_status(page, "Succeeded")
+    page.reload()
+    page.wait_for_function("document.querySelector('[data-log-chip]').textContent === 'Ended'")
+    assert page.locator("#L13").count() == 0, "the page begins with the end of a long log"
+    page.keyboard.press("/")
+    page.keyboard.type("STEP 10 of")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('[data-log-count]').textContent === '1 of 1'")
+    wait_for_current(page, "step 10 of")
+    page.fill("[name=log-text]", "step 11")
+    page.click("[data-log-search] [type=submit]")
+    page.wait_for_function("document.querySelector('[data-log-count]').textContent.startsWith('1 of 111')")
+    page.click("[data-log-next]")
+    page.wait_for_function("document.querySelector('[data-log-count]').textContent.startsWith('2 of 111')")
+    wait_for_current(page, "step 110 of")
+    page.click("[data-log-previous]")
+    page.click("[data-log-previous]")
+    page.wait_for_function("document.querySelector('[data-log-count]').textContent.startsWith('111 of 111')")
+    wait_for_current(page, "step 1199 of")
+    page.fill("[name=log-text]", "nobody said this")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('[data-log-count]').textContent === 'No line has that.'")
+
+
+def test_a_line_has_an_address(site: Site, visit: Visit) -> None:
+    page = visit(site)
+    run = steps.ask(page, site, WATCHED, "dry_run", lines=1500, pause=0)
+    steps.wait_for_status(page, "Succeeded")
+    page.goto("about:blank")
+    page.goto(f"{site.url}/admin/console/run/{run}/change/#L700")
+    wait_for_current(page, "step 697 of")
+    numbers = steps.line_numbers(page)
+    assert numbers == list(range(numbers[0], numbers[-1] + 1))
+    page.fill("[name=log-line]", "30")
+    page.keyboard.press("Enter")
+    wait_for_current(page, "step 27 of")
+    # And from there back over the earlier lines to the first.
+    page.click("[data-log-earlier]") if page.is_visible("[data-log-earlier]") else None
+    page.wait_for_selector("#L1")
+
+
+def test_earlier_lines_are_loaded_without_losing_the_place(site: Site, visit: Visit) -> None:
+    page = visit(site)
+    steps.ask(page, site, WATCHED, "dry_run", lines=1200, pause=0)
+    steps.wait_for_status(page, "Succeeded")
+    page.reload()
+    page.wait_for_function("document.querySelector('[data-log-chip]').textContent === 'Ended'")
+    first = steps.line_numbers(page)[0]
+    page.evaluate("document.querySelector('[data-log-pane]').scrollTop = 0")
+    page.click("[data-log-earlier]")
+    page.wait_for_selector(f"#L{first - 1}", state="attached")
+    numbers = steps.line_numbers(page)
+    assert numbers == list(range(first - 500, 1203))
+
+
+def test_choices_are_remembered_and_keys_are_off_in_fields(site: Site, visit: Visit) -> None:
+    page = visit(site)
+    steps.ask(page, site, WATCHED, "dry_run", lines=2, pause=0)
+    steps.wait_for_status(page, "Succeeded")
+    page.wait_for_selector("#L2")
+    assert page.is_visible("#L2 .console-line-time")
+    page.click("#console-log-title")
+    page.keyboard.press("w")
+    page.select_option("[name=log-time]", "off")
+    page.fill("[name=log-text]", "")
+    page.type("[name=log-text]", "wtf")
+    assert page.input_value("[name=log-text]") == "wtf"
+    page.reload()
+    page.wait_for_selector("#L2")
+    assert not page.is_visible("#L2 .console-line-time")
+    assert not page.is_checked("[name=log-wrap]")
+
+
+def test_ending_is_told_politely_and_lines_are_not(site: Site, visit: Visit) -> None:
+    page = visit(site)
+    steps.ask(page, site, WATCHED, "dry_run", lines=2, pause=0)
+    page.wait_for_function("document.querySelector('[data-log-status]').textContent.startsWith('The log has ended')")
+    assert page.get_attribute("[data-log-pane]", "role") == "log"
+    assert page.get_attribute("[data-log-pane]", "aria-live") == "off"
+    assert page.get_attribute("[data-log-status]", "aria-live") == "polite"
+    assert chip(page) == "Ended"
+
+
+def test_an_idle_poll_is_a_304(site: Site, visit: Visit) -> None:
+    page = visit(site)
+    statuses: list[int] = []
+    page.on("response", lambda answer: statuses.append(answer.status) if "/log/?" in answer.url else None)
+    steps.ask(page, site, WATCHED, "dry_run", lines=2, pause=2)
+    page.wait_for_selector("#L3")
+    page.wait_for_timeout(1200)
+    assert 304 in statuses

@@ -1,0 +1,127 @@
+"""Every page: accessible in light and dark, no sideways scrolling at 360 pixels, nothing inline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.browser import steps
+from tests.browser.site import Site
+from tests.browser.steps import FAILING, WATCHED
+
+pytestmark = pytest.mark.browser
+
+Visit = Callable[..., Any]
+# What the pages load must come from the site itself, as files.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'"
+)
+
+
+@pytest.fixture(scope="module")
+def finished(site: Site, browser: Any) -> Iterator[dict[str, int]]:
+    """A dry run and a failed run to look at."""
+    page = browser.new_context().new_page()
+    page.goto(f"{site.url}/admin/login/")
+    page.fill("#id_username", "ana")
+    page.fill("#id_password", "demo")
+    page.click("[type=submit]")
+    dry = steps.ask(page, site, WATCHED, "dry_run", lines=5, pause=0)
+    steps.wait_for_status(page, "Succeeded")
+    failed = steps.ask(page, site, FAILING)
+    steps.wait_for_status(page, "Failed")
+    yield {"dry": dry, "failed": failed}
+    page.context.close()
+
+
+def addresses(site: Site, finished: dict[str, int]) -> dict[str, str]:
+    run = f"{site.url}/admin/console/run"
+    return {
+        "list": steps.list_url(site),
+        "nothing found": steps.list_url(site, "?q=nothing"),
+        "migration": steps.migration_url(site, WATCHED),
+        "failed migration": steps.migration_url(site, FAILING),
+        "form": steps.migration_url(site, WATCHED, "run"),
+        "mark": steps.migration_url(site, WATCHED, "mark"),
+        "dry run": f"{run}/{finished['dry']}/change/",
+        "failed run": f"{run}/{finished['failed']}/change/",
+        "history": f"{run}/",
+    }
+
+
+def confirm_page(page: Any, site: Site) -> None:
+    page.goto(steps.migration_url(site, WATCHED, "run"))
+    page.fill("[name=reason]", "to look at the confirm page")
+    page.click("text=Go on to confirm")
+
+
+def violations(page: Any) -> list[str]:
+    """What axe calls serious or critical, in our part of the page."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, context="#content").response["violations"]
+    return [
+        f"{each['id']}: {node['html'][:150]} {node.get('failureSummary', '')[:200]}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(site: Site, visit: Visit, finished: dict[str, int], scheme: str) -> None:
+    page = visit(site, color_scheme=scheme)
+    found = {}
+    for name, address in addresses(site, finished).items():
+        page.goto(address)
+        page.wait_for_timeout(300)
+        found[name] = violations(page)
+    confirm_page(page, site)
+    found["confirm"] = violations(page)
+    # Django's own part of the history is Django's; what we put into it is ours.
+    found["history"] = [each for each in found["history"] if "console-" in each]
+    assert {name: each for name, each in found.items() if each} == {}
+
+
+def test_nothing_scrolls_sideways_at_360_pixels(site: Site, visit: Visit, finished: dict[str, int]) -> None:
+    page = visit(site, viewport={"width": 360, "height": 740})
+    wide = {}
+    for name, address in addresses(site, finished).items():
+        page.goto(address)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        if width > 360:
+            wide[name] = width
+    confirm_page(page, site)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert wide == {}
+
+
+def test_a_strict_content_security_policy_holds(site: Site, visit: Visit, finished: dict[str, int]) -> None:
+    page = visit(site)
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text) if "Content Security" in message.text else None)
+
+    def with_policy(route: Any) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, headers={**answer.headers, "Content-Security-Policy": POLICY})
+
+    page.route("**/admin/console/**", with_policy)
+    pages = addresses(site, finished)
+    del pages["history"]  # Django's own list has an inline style before 6.0.
+    for address in pages.values():
+        page.goto(address)
+        page.wait_for_timeout(200)
+    page.wait_for_selector("[data-log-chip][data-state=ended]")
+    assert said == []
+
+
+def test_right_to_left_keeps_the_log_left_to_right(site: Site, visit: Visit, finished: dict[str, int]) -> None:
+    page = visit(site)
+    page.goto(f"{site.url}/admin/console/run/{finished['dry']}/change/")
+    page.wait_for_selector("#L2")
+    page.evaluate("document.documentElement.dir = 'rtl'")
+    assert page.evaluate("getComputedStyle(document.querySelector('#L2')).direction") == "ltr"
+    title, badge = (page.locator(each).bounding_box() for each in (".console-name", "#console-state"))
+    assert badge["x"] < title["x"]
