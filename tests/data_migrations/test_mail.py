@@ -132,7 +132,8 @@ def test_a_backend_of_no_known_class_is_held() -> None:
             self.sent += messages
             return len(messages)
 
-    explicit = EmailMessage("Subject", "Text", *ADDRESSES, connection=Duck())
+    duck: Any = Duck()
+    explicit = EmailMessage("Subject", "Text", *ADDRESSES, connection=duck)
     with held_mail() as held:
         explicit.send()
     assert (held.count, Duck.sent) == (1, [])
