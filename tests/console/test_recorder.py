@@ -180,6 +180,14 @@ def test_lines_can_be_read_while_the_runs_transaction_is_open_and_survive_its_ro
     assert not Item.objects.exists()
 
 
+def test_a_line_without_its_end_is_kept_at_the_end() -> None:
+    recorder = begin(info())
+    recorder.output("stdout", "no newline here")
+    recorder.output("stderr", "nor here")
+    recorder.finished(Outcome(OutcomeKind.APPLIED))
+    assert texts(Run.objects.get()) == ["no newline here", "nor here"]
+
+
 def test_the_end_is_written_after_the_last_line() -> None:
     recorder = begin(info())
     recorder.output("stdout", "".join(f"{number}\n" for number in range(20_000)))
@@ -448,8 +456,8 @@ def test_lines_that_were_stored_before_a_kill_are_not_stored_again_after_it() ->
 def test_the_beginning_of_a_line_that_a_kill_cut_off_is_kept() -> None:
     recorder = begin(info())
     recorder.output("stdout", "one\nabout to do something dangerous… ")
-    recorder._partial = (0.0, [])
-    recorder._note_partial()
+    segment = recorder._journal.path / "00000000"
+    until(lambda: '"kind": "partial"' in segment.read_text())
     abandon(recorder)
     assert drain.drain_orphans() == 1
     assert texts(Run.objects.get()) == ["one", "about to do something dangerous… "]
