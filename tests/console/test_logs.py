@@ -197,3 +197,11 @@ def test_any_line_of_a_long_log_is_reached_with_few_queries_and_few_chunks() -> 
             page = logs.read(run, **ask)
         assert len(page.lines) == 500
         assert len(queries) <= 3
+
+
+def test_a_page_of_many_small_chunks_takes_few_queries() -> None:
+    run = RunFactory.create(running=True)
+    write_log(run, ["x"] * 600, size=1)
+    with CaptureQueriesContext(connections[spool.alias()]) as queries:
+        assert len(logs.read(run, after=50, limit=500).lines) == 500
+    assert len(queries) <= 15
