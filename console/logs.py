@@ -165,15 +165,13 @@ def _lines(run_id: int, after: int, last: int) -> Iterator[Line]:
 
 
 def _in_turn(chunks: QuerySet[LogChunk], after: int) -> Iterator[LogChunk]:
-    """The chunks that reach beyond ``after``, fetched a few at a time so that memory stays small."""
+    """The chunk that holds ``after`` + 1 and those that follow, fetched a few at a time so that memory stays small."""
     holding = chunks.filter(first__lte=after + 1).order_by("-first").values_list("first", flat=True).first()
     position = holding if holding is not None else after + 1
     size = 4
     while True:
         batch = list(chunks.filter(first__gte=position)[:size])
-        for chunk in batch:
-            if chunk.first + chunk.count > after + 1:
-                yield chunk
+        yield from batch
         if len(batch) < size:
             return
         position = batch[-1].first + 1

@@ -502,6 +502,22 @@ def test_a_journal_that_cannot_be_read_is_left_and_does_not_keep_the_others(spoo
     assert bad.exists()
 
 
+def test_a_writer_that_is_turned_away_has_its_run_told(settings: Any) -> None:
+    settings.CONSOLE = {**settings.CONSOLE, "CONTROL_SECONDS": 3600}
+    heard: list[str] = []
+    recorder = begin(info(), on_control=heard.append)
+    until(lambda: Run.objects.exists())
+    Run.objects.update(attempt=2)
+    recorder.output("stdout", "late\n")
+    until(lambda: heard)
+    recorder.output("stdout", "later\n")
+    recorder.finished(Outcome(OutcomeKind.APPLIED))
+    assert heard == ["superseded"]
+    run = Run.objects.get()
+    assert (run.status, texts(run)) == (Status.RUNNING, [])
+    assert spool.journals() == []
+
+
 def test_a_journal_whose_run_goes_on_is_left_to_it() -> None:
     recorder = begin(info())
     recorder.output("stdout", "one\n")
