@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core import checks
+from django.utils.module_loading import import_string
 
 from . import conf, registry
 from .models import NAME_LENGTH
@@ -41,6 +42,17 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]
                 id="data_migrations.E007",
             )
         )
+    for path in conf.get("AUDIT_CONTEXT_MANAGERS"):
+        try:
+            import_string(path)
+        except ImportError as error:
+            found.append(
+                checks.Error(
+                    f"DATA_MIGRATIONS['AUDIT_CONTEXT_MANAGERS'] has {path!r}, which cannot be imported: {error}.",
+                    hint="It takes dotted paths of callables that give a context manager.",
+                    id="data_migrations.E009",
+                )
+            )
     for pattern in conf.get("MASK"):
         try:
             re.compile(pattern)

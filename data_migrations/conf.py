@@ -15,6 +15,8 @@ DEFAULTS: dict[str, Any] = {
     "LOCK_TIMEOUT": None,
     # Seconds between two looks at a lease that somebody else holds.
     "POLL_SECONDS": 0.5,
+    # Seconds between two looks at whether a throttled batched migration may go on.
+    "THROTTLE_SECONDS": 1.0,
     # Dotted paths of callables; each is called with using=ALIAS and returns a context manager
     # that is entered for runs with disable_audit = True.
     "AUDIT_CONTEXT_MANAGERS": [],

@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
-from django.db.utils import Error, OperationalError
+from django.db.utils import Error, InterfaceError, OperationalError
 
 from .exceptions import DatabaseUnavailable, InvalidArgument, Misconfigured
 
@@ -19,11 +19,18 @@ from .exceptions import DatabaseUnavailable, InvalidArgument, Misconfigured
 _TRANSIENT_STATES = {"40001", "40P01", "55P03"}
 _TRANSIENT_CODES = {1205, 1213}
 
+# In a statement without parameters a percent sign is one; in one with parameters it is written twice.
 _CLOCKS = {
     "postgresql": "SELECT STATEMENT_TIMESTAMP()",
     "mysql": "SELECT UTC_TIMESTAMP(6)",
     "sqlite": "SELECT STRFTIME('%Y-%m-%d %H:%M:%f', 'NOW')",
 }
+CLOCK_EXPRESSIONS = {
+    "postgresql": "STATEMENT_TIMESTAMP()",
+    "mysql": "UTC_TIMESTAMP(6)",
+    "sqlite": "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW')",
+}
+"""The database's clock within a statement that has parameters, by vendor."""
 
 
 def require(using: str) -> BaseDatabaseWrapper:
@@ -126,6 +133,29 @@ def is_transient(error: BaseException) -> bool:
     if error.args and error.args[0] in _TRANSIENT_CODES:
         return True
     return "database is locked" in str(error) or "database table is locked" in str(error)
+
+
+_LOST_STATES = {"57P01", "57P02", "57P03"}
+_LOST_CODES = {0, 1053, 2002, 2003, 2006, 2013, 2055}
+
+
+def is_connection_lost(error: BaseException) -> bool:
+    """Whether the error is that of a connection that broke, or that could not be made."""
+    if isinstance(error, InterfaceError):
+        return True
+    if not isinstance(error, OperationalError):
+        return False
+    cause: Any = error.__cause__
+    if hasattr(cause, "sqlstate"):
+        # Without a state it never came to a conversation with the server.
+        state = cause.sqlstate
+        return state is None or state in _LOST_STATES or state.startswith("08")
+    return bool(error.args) and error.args[0] in _LOST_CODES
+
+
+def is_retriable(error: BaseException) -> bool:
+    """Whether the same work may succeed on another try, on a new connection if need be."""
+    return is_transient(error) or is_connection_lost(error)
 
 
 def reconnect(using: str) -> bool:

@@ -57,6 +57,14 @@ class VerificationFailed(MigrationFailed):
     """verify() did not accept the result."""
 
 
+class BatchFailed(MigrationFailed):
+    """A batch failed; the batches before it are kept."""
+
+
+class QuarantineNotEmpty(DataMigrationError):
+    """Everything else is done, but rows were set aside; they have to go through or to be accepted."""
+
+
 class LeaseLost(DataMigrationError):
     """Another process took this data migration over while this one was not answering.
 

@@ -16,14 +16,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from getpass import getuser
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from django.core.management.base import OutputWrapper
 from django.db import connections, transaction
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.utils import Error, InterfaceError, OperationalError
 
-from . import arguments, audit, conf, databases, hints, leases, ledger, registry
+from . import arguments, audit, checkpoints, conf, databases, hints, leases, ledger, registry
+from .batchrun import BatchRun
 from .capture import captured
 from .changes import ChangeCounter
 from .dryrun import undone
@@ -47,6 +48,7 @@ from .stopping import StopFlag, StopRequested
 class Work(Protocol):
     """What can be run: a command, or the body of ``run_once``."""
 
+    in_batches: bool
     migration_name: str
     atomic: bool
     disable_audit: bool
@@ -86,8 +88,9 @@ class RunRequest:
 class Turn:
     """What one starter gets once it holds the lease: either its turn to do the work, or the news that it is done."""
 
-    def __init__(self, needed: bool, outcome: Outcome | None = None) -> None:
+    def __init__(self, needed: bool, outcome: Outcome | None = None, lease: HeldLease | None = None) -> None:
         self.needed = needed
+        self.lease = lease
         self.result: Any = None
         self.outcome = outcome
 
@@ -124,7 +127,7 @@ class Execution:
             else:
                 with self.turn() as turn:
                     if turn.needed:
-                        turn.result = self.perform()
+                        turn.result = self.perform(turn.lease)
                 outcome = turn.done
         self.finish(outcome)
         return outcome
@@ -147,7 +150,8 @@ class Execution:
                 yield
         except BaseException as error:
             named = self.named(error)
-            text = "" if isinstance(error, DataMigrationError | StopRequested) else traceback.format_exc()
+            ours = isinstance(error, DataMigrationError | StopRequested) and error.__cause__ is None
+            text = "" if ours else traceback.format_exc()
             self.reporter.failed(named, text)
             if named is error:
                 raise
@@ -227,9 +231,9 @@ class Execution:
         self.began = time.monotonic()
         if not self.work.atomic:
             self.reporter.message("info", "A dry run: all of it in one transaction that will be undone.")
-        with undone(self.using) as rehearsal, self.audit_off():
+        with undone(self.using, atomic=self.work.atomic) as rehearsal, self.audit_off():
             self.reporter.working()
-            result = self.perform()
+            result = self.perform(None)
         return Outcome(
             OutcomeKind.DRY_RUN,
             _text(result),
@@ -251,7 +255,7 @@ class Execution:
                 yield Turn(False, self.settled())
                 return
             self.tell_of_earlier_run(lease)
-            turn = Turn(True)
+            turn = Turn(True, lease=lease)
             self.began = time.monotonic()
             try:
                 with self.transaction(lease), ChangeCounter(self.using) as counter:
@@ -285,13 +289,13 @@ class Execution:
                 f"An earlier run by {before.holder} did not come to its end. It is not atomic, so part of its "
                 "work may be there already.",
             )
-        elif before.owner:
+        elif before.owner and not self.work.in_batches:
             self.reporter.message("info", f"An earlier run by {before.holder} was cut off; nothing of it was kept.")
 
     @contextmanager
     def transaction(self, lease: HeldLease) -> Iterator[None]:
         """The transaction around work and record, for what is atomic."""
-        if not self.work.atomic:
+        if self.work.in_batches or not self.work.atomic:
             yield
             return
         with transaction.atomic(using=self.using):
@@ -306,16 +310,19 @@ class Execution:
             return
         with audit.disabled(self.using) as states:
             for state in states:
-                self.reporter.message("info", f"Auditing off: {state.library} ({state.scope})")
+                self.reporter.message(state.level, f"Auditing {state}")
             if not states:
                 self.reporter.message("info", "disable_audit is set, but no audit library known here is installed.")
             yield
 
-    def perform(self) -> Any:
-        """The author's work and the author's check of it."""
-        action = self.work.reverse_migration if self.request.reverse else self.work.perform_migration
-        result = action(dry_run=self.request.dry_run)
-        self.progress.flush()
+    def perform(self, lease: HeldLease | None) -> Any:
+        """The author's work and the author's check of it; without a lease in a dry run."""
+        if self.work.in_batches and not self.request.reverse:
+            result: Any = BatchRun(cast(Any, self.work), lease, self.reporter, self.progress, self.stop).run()
+        else:
+            action = self.work.reverse_migration if self.request.reverse else self.work.perform_migration
+            result = action(dry_run=self.request.dry_run)
+            self.progress.flush()
         if not self.request.reverse:
             self.verify()
         return result
@@ -341,6 +348,7 @@ class Execution:
         request = self.request
         with transaction.atomic(using=self.using):
             lease.confirm()
+            checkpoints.drop(self.name, self.using)
             if request.reverse:
                 ledger.remove(self.name, using=self.using, by=request.by, door=request.door, reason=request.reason)
             else:
@@ -394,6 +402,8 @@ class Execution:
 
     def kept(self) -> str:
         """What became of the work of a run that did not come to its end."""
+        if self.work.in_batches and not self.request.dry_run:
+            return "Its committed batches are kept, and the next run goes on after them."
         if self.work.atomic or self.request.dry_run:
             return "Nothing was kept: its transaction was rolled back."
         return "It is not atomic, so what it did until then is kept."

@@ -9,8 +9,10 @@ from django.db import connections, transaction
 from . import databases
 from .exceptions import AlreadyRunning, LedgerMissing
 from .leases import is_live
-from .models import AppliedMigration, Event, Lease, LedgerEvent
+from .models import AppliedMigration, Checkpoint, Event, Lease, LedgerEvent, QuarantinedRow
 from .reporting import Door
+
+_TABLES = (AppliedMigration, LedgerEvent, Lease, Checkpoint, QuarantinedRow)
 
 
 def require_tables(using: str) -> None:
@@ -20,7 +22,7 @@ def require_tables(using: str) -> None:
         LedgerMissing: one is not.
     """
     tables = set(connections[using].introspection.table_names())
-    missing = [m._meta.db_table for m in (AppliedMigration, LedgerEvent, Lease) if m._meta.db_table not in tables]
+    missing = [m._meta.db_table for m in _TABLES if m._meta.db_table not in tables]
     if missing:
         option = "" if using == "default" else f" --database {using}"
         raise LedgerMissing(

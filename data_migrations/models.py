@@ -113,3 +113,50 @@ class Lease(models.Model):
     def holder(self) -> Holder:
         """Who holds it, for messages."""
         return Holder(self.host, self.pid, self.acquired_at)
+
+
+class Checkpoint(models.Model):
+    """How far a batched migration has come, written in the transaction of each of its batches.
+
+    Only ``checkpoints.py`` writes it. What a person asks for while it runs (``wanted_…``) is in
+    columns of its own, which the run reads and never writes.
+    """
+
+    name = models.CharField(max_length=NAME_LENGTH, unique=True)
+    cursor = models.TextField(blank=True, help_text="JSON; empty before the first batch.")
+    exhausted = models.BooleanField(default=False, help_text="The source has no more batches.")
+    rows = models.BigIntegerField(default=0)
+    batches = models.BigIntegerField(default=0)
+    total = models.BigIntegerField(null=True)
+    batch_size = models.PositiveIntegerField(default=0)
+    started_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    wanted_batch_size = models.PositiveIntegerField(null=True)
+    wanted_pause = models.FloatField(null=True, help_text="Seconds.")
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.name} after {self.rows} rows"
+
+
+class QuarantinedRow(models.Model):
+    """A row whose batch failed on it and that was set aside, so that the others could go on."""
+
+    name = models.CharField(max_length=NAME_LENGTH)
+    key = models.TextField(help_text="JSON.")
+    error = models.TextField()
+    traceback = models.TextField(blank=True)
+    at = models.DateTimeField()
+    accepted_by = models.CharField(max_length=150, blank=True)
+    accepted_reason = models.TextField(blank=True)
+    accepted_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("id",)
+        default_permissions = ()
+        indexes = [models.Index(fields=["name", "id"], name="data_migr_quarantine_idx")]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.key}"

@@ -10,7 +10,7 @@ from django.db.migrations.loader import MigrationLoader
 
 from . import databases, ledger, registry
 from .leases import is_live
-from .models import AppliedMigration, Lease
+from .models import AppliedMigration, Checkpoint, Lease
 from .registry import RegisteredMigration
 from .reporting import Door, Holder
 from .utils.migrations import RunDataMigration
@@ -62,6 +62,7 @@ def statuses(using: str) -> list[MigrationStatus]:
     leases = {lease.name: lease for lease in Lease.objects.using(using)}
     code = {migration.name: migration for migration in registry.all_migrations()}
     faked = _run_by_applied_migrations(using)
+    begun = set(Checkpoint.objects.using(using).filter(batches__gt=0).values_list("name", flat=True))
     now = databases.now(using)
     found = []
     for name in sorted(code.keys() | records.keys()):
@@ -71,7 +72,7 @@ def statuses(using: str) -> list[MigrationStatus]:
             state = State.RUNNING
         elif registered is not None and registered.command_class is None:
             state = State.BROKEN
-        elif lease is not None and (lease.owner or lease.unfinished):
+        elif name in begun or (lease is not None and (lease.owner or lease.unfinished)):
             state = State.INTERRUPTED
         elif record is None:
             state = State.PENDING

@@ -167,6 +167,7 @@ class RunDataMigration(Operation):
 class _Block:
     """The body of ``run_once`` as the executor sees it."""
 
+    in_batches = False
     command_name: str = ""
     disable_audit = False
     depends_on: Sequence[str] = ()

@@ -41,6 +41,7 @@ def test_what_is_wrong_is_said_with_its_id(odd_app, id, words):
     [
         ({"LEASE": 3}, "data_migrations.E006", "unknown key 'LEASE'"),
         ({"LEASE_SECONDS": 10, "HEARTBEAT_SECONDS": 6}, "data_migrations.E007", "more than half"),
+        ({"AUDIT_CONTEXT_MANAGERS": ["nowhere.off"]}, "data_migrations.E009", "cannot be imported"),
         ({"MASK": ["("]}, "data_migrations.E008", "no regular expression"),
     ],
 )

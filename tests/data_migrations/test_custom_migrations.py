@@ -34,7 +34,7 @@ def test_list_shows_pending_and_applied(items, run):
 
 
 def test_list_filters_by_name_and_pending(run):
-    assert set(listed(run, "--name", "INCREMENT")) == {INCREMENT, "increment_items_loose_2026_01_02"}
+    assert set(listed(run, "--name", "INCREMENT_ITEMS")) == {INCREMENT, "increment_items_loose_2026_01_02"}
     run("custom_migrations", "mark", INCREMENT)
     assert INCREMENT not in listed(run, "--pending")
     assert "No data migrations match." in run("custom_migrations", "list", "--name", "zzz")

@@ -25,6 +25,8 @@ class IdempotentCommand(BaseCommand):
     ``self.options``.
     """
 
+    in_batches: bool = False
+
     migration_name: str = ""
     """The name in the ledger, unique; by convention ``{description}_{version}_{YYYY_MM_DD}``."""
     atomic: bool = True

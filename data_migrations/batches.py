@@ -1,0 +1,172 @@
+"""A batch, as the author of a batched migration gets it, and where batches come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from django.db import connections
+from django.db.models import Model, QuerySet
+
+from . import bulk
+from .exceptions import Misconfigured
+from .keyset import Keyset, Page
+
+
+class Batch:
+    """Some of the rows to work on.
+
+    ``batch.queryset`` is for set-based work; iterating loads the rows once, locked to the end of
+    the batch's transaction, and ``batch.save(fields)`` writes them back in one statement.
+    """
+
+    def __init__(self, number: int, first: Any, last: Any, size: int) -> None:
+        self.number = number
+        self.first = first
+        self.last = last
+        self.size = size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.items)
+
+    @property
+    def items(self) -> Sequence[Any]:
+        """What there is to work on."""
+        raise NotImplementedError
+
+    def where(self) -> str:
+        """The batch in words, for an error message."""
+        return f"batch {self.number} ({self.first!r} to {self.last!r})"
+
+    def narrowed(self, keys: Sequence[Any]) -> Batch:
+        """The part of the batch that has these keys, to find out which of its rows fails."""
+        raise Misconfigured("Rows of this source cannot be quarantined.")
+
+    def keys(self) -> list[Any]:
+        """The keys of the batch, JSON-serialisable, in order."""
+        raise Misconfigured("Rows of this source cannot be quarantined.")
+
+
+class QuerysetBatch(Batch):
+    """A range of rows of one table."""
+
+    def __init__(self, keyset: Keyset, number: int, queryset: QuerySet[Any], first: Any, last: Any, size: int) -> None:
+        super().__init__(number, first, last, size)
+        self.keyset = keyset
+        self._queryset = queryset
+        self._rows: list[Model] | None = None
+
+    @property
+    def queryset(self) -> QuerySet[Any]:
+        """The batch as a queryset: ``batch.queryset.update(…)``."""
+        return self._queryset
+
+    @property
+    def using(self) -> str:
+        """The database alias."""
+        return self.keyset.queryset.db
+
+    @property
+    def items(self) -> Sequence[Any]:
+        """The rows, loaded once and locked, so that what is computed from them is still true when it is saved."""
+        if self._rows is None:
+            rows = self._queryset.order_by("pk")
+            features = connections[self.using].features
+            if features.has_select_for_update and not rows.query.distinct:
+                of = ("self",) if features.has_select_for_update_of else ()
+                rows = rows.select_for_update(of=of)
+            self._rows = list(rows)
+        return self._rows
+
+    def save(self, fields: Sequence[str]) -> int:
+        """Write these fields of the loaded rows in one fast statement; gives how many rows there still were.
+
+        Raises:
+            InvalidArgument: a field that cannot be written so.
+        """
+        return bulk.save(self.items, fields, using=self.using)
+
+    def delete(self) -> int:
+        """Delete the batch's rows, with what hangs on them; gives how many of the rows themselves went."""
+        _, deleted = self._queryset.order_by().delete()
+        return deleted.get(self.keyset.model._meta.label, 0)
+
+    def narrowed(self, keys: Sequence[Any]) -> QuerysetBatch:
+        keys = [self.keyset.from_json(key) for key in keys]
+        queryset = self._queryset.filter(pk__in=keys)
+        return QuerysetBatch(self.keyset, self.number, queryset, keys[0], keys[-1], len(keys))
+
+    def keys(self) -> list[Any]:
+        return [self.keyset.to_json(key) for key in self._queryset.order_by("pk").values_list("pk", flat=True)]
+
+
+class ItemsBatch(Batch):
+    """Items of any source, as ``get_batches`` gave them."""
+
+    def __init__(self, number: int, items: Sequence[Any], cursor: Any) -> None:
+        super().__init__(number, items[0] if items else None, cursor, len(items))
+        self._items = items
+
+    @property
+    def items(self) -> Sequence[Any]:
+        return self._items
+
+    def where(self) -> str:
+        return f"batch {self.number} ({len(self)} items up to cursor {self.last!r})"
+
+
+class Source(Protocol):
+    """Where batches come from."""
+
+    def next(self, cursor: Any, number: int, size: int) -> tuple[Batch, Any] | None:
+        """The batch after the cursor and the cursor after it, or None at the end; asked inside the transaction."""
+
+    def count(self) -> int | None:
+        """How many items there are in all, where that is known."""
+
+
+class QuerysetSource:
+    """The rows of a queryset in the order of their primary key."""
+
+    def __init__(self, queryset: QuerySet[Any], using: str) -> None:
+        self.keyset = Keyset(queryset, using)
+
+    def next(self, cursor: Any, number: int, size: int) -> tuple[Batch, Any] | None:
+        page: Page | None = self.keyset.after(self.keyset.from_json(cursor), size)
+        if page is None:
+            return None
+        batch = QuerysetBatch(self.keyset, number, page.queryset, cursor, page.last, page.rows)
+        return batch, self.keyset.to_json(page.last)
+
+    def count(self) -> int | None:
+        return self.keyset.count()
+
+
+class GeneratorSource:
+    """What an author's ``get_batches(cursor)`` yields: ``(items, next_cursor)``.
+
+    The generator is started anew where the run did not go on from what it yielded last, as after a
+    batch that was undone.
+    """
+
+    def __init__(self, get_batches: Any, count: Any) -> None:
+        self.get_batches = get_batches
+        self._count = count
+        self._iterator: Iterator[tuple[Sequence[Any], Any]] | None = None
+        self._at: Any = None
+
+    def next(self, cursor: Any, number: int, size: int) -> tuple[Batch, Any] | None:
+        if self._iterator is None or self._at != cursor:
+            self._iterator = iter(self.get_batches(cursor))
+        try:
+            items, after = next(self._iterator)
+        except StopIteration:
+            return None
+        self._at = after
+        return ItemsBatch(number, list(items), after), after
+
+    def count(self) -> int | None:
+        return self._count()

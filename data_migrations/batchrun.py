@@ -1,0 +1,311 @@
+"""Going through the batches of one migration, each with its checkpoint and its fence in one commit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections, transaction
+from django.db.utils import InterfaceError, OperationalError
+
+from . import checkpoints, conf, databases, hints, quarantine, throttles
+from .batches import Batch, Source
+from .checkpoints import Position
+from .exceptions import BatchFailed, DataMigrationError, QuarantineNotEmpty, StoppedEarly
+from .leases import HeldLease
+from .progress import Progress
+from .reporting import Reporter
+from .sizing import next_size
+from .stopping import StopFlag, StopRequested
+
+if TYPE_CHECKING:
+    from .management.commands.base import BatchedCommand
+
+RETRIES = 10
+WISHES_SECONDS = 1.0
+"""How often a batch is tried again after a transient database error."""
+
+
+class BatchRun:
+    """One run through the batches that are left.
+
+    Args:
+        lease: what fences each commit; None in a dry run, whose transaction is not ours to commit.
+    """
+
+    def __init__(
+        self,
+        command: BatchedCommand,
+        lease: HeldLease | None,
+        reporter: Reporter,
+        progress: Progress,
+        stop: StopFlag,
+    ) -> None:
+        self.command = command
+        self.using = command.using
+        self.lease = lease
+        self.reporter = reporter
+        self.progress = progress
+        self.stop = stop
+        # Inside a transaction that somebody else will commit, a checkpoint would be undone with all the rest.
+        self.commits = lease is not None and not connections[self.using].in_atomic_block
+        asked = command.options.get("pause")
+        self.pause = float(command.pause_seconds if asked is None else asked)
+        self._wishes_read_at = time.monotonic()
+        self._wished: int | None = None
+
+    def run(self) -> int:
+        """Work through all batches; gives the rows done in all, those of earlier runs included.
+
+        Raises:
+            StopRequested, StoppedEarly: stopped at a batch boundary; the checkpoint stays.
+            BatchFailed: a batch failed; those before it are kept.
+            QuarantineNotEmpty: everything else is done, but rows were set aside.
+        """
+        if self.commits and self.command.options.get("restart"):
+            checkpoints.drop(self.command.migration_name, self.using)
+        position = checkpoints.begin(self.command.migration_name, self.using, kept=self.commits)
+        self.tell_start(position)
+        if position.resumed and self.commits:
+            self.retry_quarantined()
+        source: Source = self.command.make_source()
+        if position.total is None:
+            position.total = source.count()
+        size = self.first_size(position)
+        done_here = 0
+        limit = self.limit()
+        self.progress.update(position.rows, position.total)
+        while not position.exhausted:
+            self.stop.check()
+            if limit is not None and done_here >= limit:
+                self.progress.flush()
+                return self.at_limit(position, done_here)
+            self.wait_while_throttled()
+            began = time.monotonic()
+            before, position = position, self.next_position(source, position, size)
+            if position.exhausted:
+                break
+            done_here += 1
+            seconds = time.monotonic() - began
+            size = self.size_after(size, position.rows - before.rows, seconds)
+            self.progress.update(position.rows, position.total)
+            self.rest()
+        self.progress.flush()
+        self.require_empty_quarantine(position)
+        return position.rows
+
+    # One batch.
+
+    def next_position(self, source: Source, position: Position, size: int) -> Position:
+        """Do one batch; a transient database error has it tried again, from what is committed by then."""
+        for attempt in range(RETRIES + 1):
+            try:
+                return self.one(source, position, size)
+            except (OperationalError, InterfaceError) as error:
+                if not self.commits or attempt == RETRIES or not databases.is_retriable(error):
+                    raise self.failure(error, f"after batch {position.batches}") from error
+                seconds = min(0.1 * 2**attempt, 5.0)
+                self.reporter.message(
+                    "warning", f"Batch {position.batches + 1} met {error!s} Trying it again in {seconds:.1f} s."
+                )
+                if self.stop.wait(seconds):
+                    self.stop.check()
+                position = self.committed_position(position)
+        raise AssertionError("unreachable")
+
+    def one(self, source: Source, position: Position, size: int) -> Position:
+        """A batch's work, checkpoint and fence, in one transaction."""
+        with self.own_transaction():
+            found = source.next(position.cursor, position.batches + 1, size)
+            if found is None:
+                after = position.moved(position.cursor, 0, size)
+                after.batches = position.batches
+                after.exhausted = True
+            else:
+                batch, cursor = found
+                after = position.moved(cursor, self.perform(batch), size)
+            if self.commits:
+                after.store()
+                assert self.lease is not None
+                self.lease.confirm()
+        return after
+
+    def perform(self, batch: Batch) -> int:
+        """The author's work on one batch; gives the rows done."""
+        try:
+            if self.command.on_row_error == "quarantine":
+                return self.sifted(batch)
+            return self.counted(batch)
+        except (OperationalError, InterfaceError, DataMigrationError, StopRequested):
+            raise
+        except Exception as error:
+            raise self.failure(error, batch.where()) from error
+
+    def counted(self, batch: Batch) -> int:
+        """Call the author's code; what it returns, if it is a number, else the rows seen."""
+        result = self.command.perform_batch(batch)
+        return result if isinstance(result, int) and not isinstance(result, bool) else len(batch)
+
+    def sifted(self, batch: Batch) -> int:
+        """Do the batch, and where it fails find the rows that are to blame and set them aside."""
+        done, poison = self.whole_or_sifted(batch)
+        for key, error in poison:
+            self.reporter.message("warning", f"Row {key!r} set aside: {type(error).__name__}: {error}")
+            if self.commits:
+                quarantine.put(self.command.migration_name, self.using, key, error)
+        return done
+
+    def whole_or_sifted(self, batch: Batch) -> tuple[int, list[tuple[Any, BaseException]]]:
+        """Try the batch whole first: halving costs only where something is wrong."""
+        try:
+            with transaction.atomic(using=self.using):
+                return self.counted(batch), []
+        except Exception as error:
+            if self.is_fatal(error):
+                raise
+        return quarantine.sift(batch.keys(), lambda keys: self.counted(batch.narrowed(keys)), self.is_fatal, self.using)
+
+    def is_fatal(self, error: BaseException) -> bool:
+        """Whether an error is the database's passing trouble or ours, and not that of a row."""
+        return isinstance(error, DataMigrationError) or databases.is_retriable(error)
+
+    def failure(self, error: BaseException, where: str) -> BatchFailed:
+        """The error of a batch in words for a person."""
+        kept = (
+            "The batches before it are kept; run it again and it goes on there."
+            if self.commits
+            else "Nothing was kept: all batches are in one transaction, which is rolled back."
+        )
+        hint = hints.for_error(error)
+        return BatchFailed(
+            f"{self.command.migration_name} failed in {where}: {type(error).__name__}: {error}. {kept} "
+            f"It is not recorded as applied; mend the cause first.{' ' + hint if hint else ''}"
+        )
+
+    @contextmanager
+    def own_transaction(self) -> Iterator[None]:
+        """A transaction of the batch's own, where there is none around all of them."""
+        if self.commits:
+            with transaction.atomic(using=self.using):
+                yield
+        else:
+            yield
+
+    def committed_position(self, position: Position) -> Position:
+        """After a lost connection: where the database says that the run is, in case the commit got through."""
+        if not databases.reconnect(self.using):
+            return position
+        stored = checkpoints.begin(self.command.migration_name, self.using, kept=True)
+        stored.total = position.total
+        return stored
+
+    # Quarantine.
+
+    def retry_quarantined(self) -> None:
+        """Try the rows again that an earlier run set aside; those that go through leave the quarantine."""
+        name = self.command.migration_name
+        keys = quarantine.keys(name, self.using)
+        if not keys:
+            return
+        batch_for: Callable[[Sequence[Any]], Batch] = self.command.batch_of_keys
+        self.reporter.message("info", f"Trying {len(keys)} quarantined rows again.")
+        with transaction.atomic(using=self.using):
+            _, poison = quarantine.sift(keys, lambda some: self.counted(batch_for(some)), self.is_fatal, self.using)
+            still = [key for key, _ in poison]
+            quarantine.release(name, self.using, [key for key in keys if key not in still])
+            assert self.lease is not None
+            self.lease.confirm()
+        self.reporter.message("info", f"{len(keys) - len(poison)} of them went through, {len(poison)} did not.")
+
+    def require_empty_quarantine(self, position: Position) -> None:
+        """Applied means all rows: those set aside have to go through, or to be accepted by a person."""
+        left = quarantine.rows(self.command.migration_name, self.using) if self.commits else []
+        if left:
+            raise QuarantineNotEmpty(
+                f"{self.command.migration_name} is through with {position.rows} rows, but {len(left)} were set aside "
+                f"({', '.join(row.key for row in left[:5])}{', …' if len(left) > 5 else ''}). It is not recorded as "
+                "applied. Mend them and run it again, which tries only them; or accept them with "
+                f'"manage.py custom_migrations quarantine {self.command.migration_name} --accept --reason TEXT" '
+                "and run it again."
+            )
+
+    # Between batches.
+
+    def tell_start(self, position: Position) -> None:
+        """Say where it begins and what its commits are."""
+        if not self.commits and self.lease is not None:
+            self.reporter.message(
+                "info", "All batches in one transaction, that of the Django migration around them: all or nothing."
+            )
+        if position.resumed:
+            self.reporter.message(
+                "info",
+                f"Resuming after batch {position.batches}, {position.rows} rows done, at {position.cursor!r}.",
+            )
+
+    def first_size(self, position: Position) -> int:
+        """The option, else what the run before had come to, else what the author set."""
+        asked = self.command.options.get("batch_size")
+        adapted = position.batch_size if self.command.target_batch_seconds else 0
+        return max(1, asked or adapted or self.command.batch_size)
+
+    def limit(self) -> int | None:
+        """How many batches at most, or None."""
+        if self.lease is None:
+            return self.command.options.get("dry_run_batches") or None
+        return self.command.options.get("limit_batches")
+
+    def at_limit(self, position: Position, batches: int) -> int:
+        """The end of a run that was to do only so many batches."""
+        if self.lease is None:
+            return position.rows
+        raise StoppedEarly(
+            f"{self.command.migration_name} stopped after {batches} batches, as --limit-batches says; "
+            f"{position.rows} rows are done and kept. Run it again to go on.",
+            reason="limit",
+        )
+
+    def size_after(self, size: int, rows: int, seconds: float) -> int:
+        """The size of the next batch: as somebody wishes, or as the target asks."""
+        wished = self.read_wishes()
+        if wished is not None:
+            if wished != size:
+                self.reporter.message("info", f"Batch size set to {wished} from outside.")
+            return wished
+        decision = next_size(size, rows, seconds, self.command.target_batch_seconds)
+        if self.command.target_batch_seconds is not None:
+            self.reporter.output("logging:DEBUG", f"batch size {size} -> {decision.size}: {decision.reason}\n")
+        return decision.size
+
+    def read_wishes(self) -> int | None:
+        """Look once a second whether somebody changed batch size or pause."""
+        if not self.commits or time.monotonic() - self._wishes_read_at < WISHES_SECONDS:
+            return self._wished
+        self._wishes_read_at = time.monotonic()
+        size, pause = checkpoints.wishes(self.command.migration_name, self.using)
+        if pause is not None and pause != self.pause:
+            self.reporter.message("info", f"Pause between batches set to {pause:g} s from outside.")
+            self.pause = pause
+        self._wished = size
+        return size
+
+    def rest(self) -> None:
+        """The pause between two batches."""
+        if self.pause > 0 and self.lease is not None:
+            self.stop.wait(self.pause)
+
+    def wait_while_throttled(self) -> None:
+        """Wait while the command or the database says that it is too busy, and say why once."""
+        if self.lease is None:
+            return
+        told = ""
+        while reason := throttles.reason(self.command, self.using):
+            if reason != told:
+                self.reporter.message("warning", f"Waiting: {reason}")
+                told = reason
+            self.stop.wait(conf.get("THROTTLE_SECONDS"))
+            self.stop.check()
+        if told:
+            self.reporter.message("info", "Going on.")

@@ -1,0 +1,99 @@
+"""How far a batched migration has come: read when it starts, written with each batch."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.db import connections
+
+from . import databases
+from .models import Checkpoint
+
+
+class Position:
+    """The checkpoint of one migration, as its run goes along.
+
+    Args:
+        kept: whether it is stored; a dry run and a run inside somebody's transaction go along without.
+    """
+
+    def __init__(self, row: Checkpoint, using: str, kept: bool) -> None:
+        self.name = row.name
+        self.using = using
+        self.kept = kept
+        self.cursor: Any = json.loads(row.cursor) if row.cursor else None
+        self.exhausted = row.exhausted
+        self.rows = row.rows
+        self.batches = row.batches
+        self.total = row.total
+        self.batch_size = row.batch_size
+        self.resumed = row.batches > 0
+
+    def moved(self, cursor: Any, rows: int, batch_size: int) -> Position:
+        """Where the run is after one more batch; this one stays as it is, in case that batch is undone."""
+        position = object.__new__(Position)
+        position.__dict__.update(self.__dict__)
+        position.cursor = cursor
+        position.rows = self.rows + rows
+        position.batches = self.batches + 1
+        position.batch_size = batch_size
+        return position
+
+    def store(self) -> None:
+        """Write it, in the current transaction."""
+        if not self.kept:
+            return
+        connection = connections[self.using]
+        table = connection.ops.quote_name(Checkpoint._meta.db_table)
+        # By hand, and once for each batch: the ORM's compiler would take longer than the database does.
+        columns: dict[str, Any] = {
+            "cursor": json.dumps(self.cursor),
+            "exhausted": self.exhausted,
+            "rows": self.rows,
+            "batches": self.batches,
+            "total": self.total,
+            "batch_size": self.batch_size,
+        }
+        assignments = ", ".join(f"{connection.ops.quote_name(column)} = %s" for column in columns)
+        clock = databases.CLOCK_EXPRESSIONS[connection.vendor]
+        updated = connection.ops.quote_name("updated_at")
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"UPDATE {table} SET {assignments}, {updated} = {clock} WHERE name = %s",  # noqa: S608
+                [*columns.values(), self.name],
+            )
+
+
+def find(name: str, using: str) -> Checkpoint | None:
+    """The stored checkpoint of a migration, or None where none of its batches was committed."""
+    return Checkpoint.objects.using(using).filter(name=name).first()
+
+
+def begin(name: str, using: str, *, kept: bool) -> Position:
+    """Where the run starts: at the stored checkpoint, or at the very beginning."""
+    row = find(name, using)
+    if row is None:
+        now = databases.now(using)
+        row = Checkpoint(name=name, started_at=now, updated_at=now)
+        if kept:
+            row.save(using=using)
+    return Position(row, using, kept)
+
+
+def drop(name: str, using: str) -> bool:
+    """Forget the checkpoint, in the current transaction if there is one; the next run starts at the beginning."""
+    deleted, _ = Checkpoint.objects.using(using).filter(name=name).delete()
+    return bool(deleted)
+
+
+def wishes(name: str, using: str) -> tuple[int | None, float | None]:
+    """The batch size and the pause in seconds that a person asked for while it runs."""
+    row = Checkpoint.objects.using(using).filter(name=name).values_list("wanted_batch_size", "wanted_pause").first()
+    return row or (None, None)
+
+
+def wish(name: str, using: str, **wanted: int | float | None) -> bool:
+    """Ask a running migration for another ``batch_size`` or ``pause``. False when it is not under way."""
+    columns = {f"wanted_{key}": value for key, value in wanted.items()}
+    return bool(Checkpoint.objects.using(using).filter(name=name).update(**columns))

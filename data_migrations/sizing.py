@@ -1,0 +1,39 @@
+"""How many rows the next batch gets, so that a batch takes about as long as one wants it to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LIMIT = 100_000
+"""The most rows that a batch ever gets by itself."""
+STEP = 4.0
+"""A batch is at most so many times larger, or smaller, than the one before."""
+DEAD_BAND = 0.1
+"""A batch that takes within this part of the target keeps its size, so that noise does not move it."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The next size, and why, in words for the log."""
+
+    size: int
+    reason: str
+
+
+def next_size(size: int, rows: int, seconds: float, target: float | None) -> Decision:
+    """Proportional control with bounded steps: the size at which the last batch would have taken ``target``.
+
+    Args:
+        size: what the last batch was allowed to have.
+        rows: what it had; a last, short batch says little and changes nothing.
+        seconds: what it took.
+        target: what it should take, in seconds; None keeps the size.
+    """
+    if target is None or rows < size or seconds <= 0:
+        return Decision(size, "kept")
+    ratio = target / seconds
+    if abs(1 - 1 / ratio) <= DEAD_BAND:
+        return Decision(size, f"{seconds:.3f} s is close enough to {target:.3f} s")
+    bounded = min(max(ratio, 1 / STEP), STEP)
+    wanted = min(max(round(size * bounded), 1), LIMIT)
+    return Decision(wanted, f"{rows} rows took {seconds:.3f} s, wanted {target:.3f} s")

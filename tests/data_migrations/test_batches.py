@@ -1,0 +1,266 @@
+"""Batched migrations: each row once, from wherever the run before came to."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import transaction
+
+from data_migrations import checkpoints, executor, ledger, quarantine
+from data_migrations.exceptions import BatchFailed, QuarantineNotEmpty, StoppedEarly
+from data_migrations.models import Checkpoint, Lease
+from data_migrations.status import State, statuses
+from data_migrations.stopping import StopFlag
+from tests.data_migrations.factories import ItemFactory
+from tests.testapp.models import Item
+
+pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
+
+INCREMENT = "batch_increment_2026_02_01"
+POISON = "batch_poison_2026_02_02"
+
+
+@pytest.fixture
+def many() -> None:
+    """A hundred items with gaps between their keys."""
+    ItemFactory.create_batch(120)
+    Item.objects.filter(pk__in=list(Item.objects.values_list("pk", flat=True))[5:45:2]).delete()
+
+
+def command(name="batch_increment", **options):
+    return executor.run_command(name, **options)
+
+
+def state(name=INCREMENT):
+    return {status.name: status.state for status in statuses("default")}[name]
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_every_row_is_worked_on_once(many, amounts, loaded):
+    outcome = command(values={"loaded": loaded})
+    assert amounts() == [1] * 100
+    assert outcome.result == "100"
+    assert ledger.is_applied(INCREMENT, "default")
+    assert not Checkpoint.objects.exists()
+
+
+def test_a_failed_batch_keeps_those_before_it_and_the_next_run_goes_on_there(many, amounts, listener):
+    with pytest.raises(BatchFailed, match=r"failed in batch 4 \(.* to .*\): ValueError: this batch is odd") as caught:
+        command(values={"fail_at": 4})
+    assert "The batches before it are kept" in str(caught.value)
+    assert amounts() == [1] * 30 + [0] * 70
+    assert state() == State.INTERRUPTED
+    assert not ledger.is_applied(INCREMENT, "default")
+    outcome = command(reporters=[listener])
+    assert amounts() == [1] * 100
+    assert outcome.result == "100"
+    assert any("Resuming after batch 3, 30 rows done" in text for _, text in listener.of("message"))
+    assert state() == State.APPLIED
+
+
+def test_the_failure_shows_the_authors_own_traceback(many, listener):
+    with pytest.raises(BatchFailed):
+        command(values={"fail_at": 1}, reporters=[listener])
+    assert "in perform_batch" in listener.of("failed")[0][1]
+
+
+def test_a_stop_is_taken_at_the_batch_boundary(many, amounts):
+    stop = StopFlag()
+
+    class Stopper(executor.Reporter):
+        def output(self, stream, text):
+            if "batch 3" in text:
+                stop.request("pause")
+
+    with pytest.raises(StoppedEarly) as caught:
+        command(stop=stop, reporters=[Stopper()])
+    assert caught.value.reason == "pause"
+    assert amounts() == [1] * 30 + [0] * 70
+    command()
+    assert amounts() == [1] * 100
+
+
+def test_a_careful_start_does_so_many_batches(many, amounts, run):
+    with pytest.raises(StoppedEarly, match="after 2 batches") as caught:
+        run("batch_increment", "--limit-batches", "2")
+    assert caught.value.returncode == 4
+    assert amounts() == [1] * 20 + [0] * 80
+    run("batch_increment", "--batch-size", "80")
+    assert amounts() == [1] * 100
+
+
+def test_restart_drops_the_checkpoint_and_asks_first(many, amounts, run, monkeypatch):
+    with pytest.raises(StoppedEarly):
+        run("batch_increment", "--limit-batches", "2")
+    monkeypatch.setattr("builtins.input", lambda prompt: "no")
+    with pytest.raises(Exception, match="Nothing was changed"):
+        run("batch_increment", "--restart")
+    run("batch_increment", "--restart", "--no-input")
+    assert amounts() == [2] * 20 + [1] * 80
+
+
+def test_a_forced_run_starts_at_the_beginning(many, amounts):
+    command()
+    command(force=True)
+    assert amounts() == [2] * 100
+
+
+def test_rows_that_come_and_go_while_it_runs(many, amounts, monkeypatch):
+    from tests.testapp.management.commands.batch_increment import Command
+
+    original = Command.perform_batch
+
+    def perform(self, batch):
+        original(self, batch)
+        if batch.number == 2:
+            Item.objects.filter(pk=Item.objects.order_by("-pk")[0].pk).delete()
+            ItemFactory(name="late")
+
+    monkeypatch.setattr(Command, "perform_batch", perform)
+    command()
+    assert amounts() == [1] * 100
+
+
+def test_a_filter_that_the_update_makes_false(many, amounts, monkeypatch):
+    from tests.testapp.management.commands.batch_increment import Command
+
+    monkeypatch.setattr(Command, "get_queryset", lambda self: Item.objects.filter(amount=0))
+    command()
+    assert amounts() == [1] * 100
+
+
+def test_a_lost_lease_undoes_the_batch_and_ends_the_run(many, amounts, monkeypatch):
+    from data_migrations.exceptions import LeaseLost
+    from tests.testapp.management.commands.batch_increment import Command
+
+    original = Command.perform_batch
+
+    def perform(self, batch):
+        original(self, batch)
+        if batch.number == 3:
+            Lease.objects.filter(name=INCREMENT).update(token=77, owner="somebody else")
+
+    monkeypatch.setattr(Command, "perform_batch", perform)
+    with pytest.raises(LeaseLost):
+        command()
+    # The foreign taking was in the batch's own transaction, so it is undone as well.
+    assert amounts() == [1] * 20 + [0] * 80
+
+
+def test_poison_rows_are_set_aside_and_the_others_done(many, run):
+    ItemFactory(name="poison 1")
+    ItemFactory.create_batch(60)
+    ItemFactory(name="poison 2")
+    with pytest.raises(QuarantineNotEmpty, match="2 were set aside"):
+        run("batch_poison")
+    assert set(Item.objects.filter(name__startswith="poison").values_list("amount", flat=True)) == {0}
+    assert set(Item.objects.exclude(name__startswith="poison").values_list("amount", flat=True)) == {1}
+    rows = quarantine.rows(POISON, "default")
+    assert [row.error for row in rows] == ["ValueError: poison 1 cannot be read", "ValueError: poison 2 cannot be read"]
+    assert "in perform_batch" in rows[0].traceback
+    assert not ledger.is_applied(POISON, "default")
+
+
+def test_quarantined_rows_are_tried_again_and_only_they(many, run):
+    ItemFactory(name="poison 1")
+    with pytest.raises(QuarantineNotEmpty):
+        run("batch_poison")
+    Item.objects.filter(name="poison 1").update(name="healed 1")
+    run("batch_poison")
+    assert set(Item.objects.values_list("amount", flat=True)) == {1}
+    assert ledger.is_applied(POISON, "default")
+
+
+def test_accepted_rows_do_not_stand_in_the_way(many, run):
+    ItemFactory(name="poison 1")
+    with pytest.raises(QuarantineNotEmpty):
+        run("batch_poison")
+    assert quarantine.accept(POISON, "default", by="ana", reason="a test account") == 1
+    run("batch_poison")
+    assert ledger.is_applied(POISON, "default")
+
+
+def test_another_source_than_a_table():
+    with pytest.raises(StoppedEarly):
+        executor.prepare  # noqa: B018
+        from django.core.management import call_command
+
+        call_command("batch_numbers", "--limit-batches", "2", verbosity=0)
+    assert Item.objects.count() == 14
+    outcome = command("batch_numbers")
+    assert Item.objects.count() == 30
+    assert outcome.result == "30"
+
+
+def test_a_dry_run_does_the_first_batches_and_undoes_them(many, amounts, run):
+    output = run("batch_increment", "--dry-run")
+    assert "testapp_item: 0 inserted, 30 updated, 0 deleted" in output
+    assert amounts() == [0] * 100
+    assert not Checkpoint.objects.exists()
+    assert "100 updated" in run("batch_increment", "--dry-run", "--dry-run-batches", "0")
+
+
+def test_inside_a_transaction_it_is_all_or_nothing_and_says_so(many, amounts, listener):
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        command(reporters=[listener])
+        1 / 0  # noqa: B018
+    assert amounts() == [0] * 100
+    assert any("all or nothing" in text for _, text in listener.of("message"))
+    assert not Checkpoint.objects.exists()
+
+
+def test_batch_size_and_pause_can_be_changed_while_it_runs(many, amounts, listener, monkeypatch):
+    from tests.testapp.management.commands.batch_increment import Command
+
+    sizes = []
+    original = Command.perform_batch
+
+    def perform(self, batch):
+        original(self, batch)
+        sizes.append(len(batch))
+
+    monkeypatch.setattr(Command, "perform_batch", perform)
+    monkeypatch.setattr("data_migrations.batchrun.WISHES_SECONDS", 0)
+    with pytest.raises(StoppedEarly):
+        from django.core.management import call_command
+
+        call_command("batch_increment", "--limit-batches", "1", verbosity=0)
+    assert checkpoints.wish(INCREMENT, "default", batch_size=45, pause=0.001)
+    command(reporters=[listener])
+    assert sizes == [10, 10, 45, 35]
+    told = [text for _, text in listener.of("message")]
+    assert "Batch size set to 45 from outside." in told
+    assert "Pause between batches set to 0.001 s from outside." in told
+
+
+def test_it_waits_while_it_is_throttled_and_says_why(many, amounts, listener, monkeypatch, settings):
+    from tests.testapp.management.commands.batch_increment import Command
+
+    settings.DATA_MIGRATIONS = {"THROTTLE_SECONDS": 0.001}
+    answers = iter(["too busy", "too busy", "still too busy"])
+    monkeypatch.setattr(Command, "throttle", lambda self: next(answers, None))
+    command(reporters=[listener])
+    told = [text for _, text in listener.of("message")]
+    assert told.count("Waiting: too busy") == 1
+    assert told.count("Waiting: still too busy") == 1
+    assert amounts() == [1] * 100
+
+
+def test_a_transient_error_has_the_batch_tried_again(many, amounts, listener, monkeypatch):
+    from django.db.utils import OperationalError
+
+    from tests.testapp.management.commands.batch_increment import Command
+
+    original = Command.perform_batch
+    failures = iter([OperationalError(1213, "Deadlock found"), OperationalError("database is locked")])
+
+    def perform(self, batch):
+        original(self, batch)
+        if batch.number == 4:
+            error = next(failures, None)
+            if error is not None:
+                raise error
+
+    monkeypatch.setattr(Command, "perform_batch", perform)
+    command(reporters=[listener])
+    assert amounts() == [1] * 100
+    assert sum("Trying it again" in text for _, text in listener.of("message")) == 2

@@ -1,0 +1,131 @@
+"""Batched migrations whose processes are killed, frozen and cut off: every row exactly once."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+
+import pytest
+from django.db import connection
+
+from data_migrations import checkpoints, ledger
+from data_migrations.models import LedgerEvent
+from tests.testapp.models import Item
+
+pytestmark = [pytest.mark.lifecycle, pytest.mark.django_db(databases="__all__", transaction=True)]
+
+NAME = "batch_increment_2026_02_01"
+KILLS = int(os.environ.get("TEST_KILLS", "100"))
+ROWS = int(os.environ.get("TEST_ROWS", "20000"))
+
+
+def amounts() -> set[int]:
+    return set(Item.objects.values_list("amount", flat=True).distinct())
+
+
+@pytest.fixture
+def items() -> None:
+    Item.objects.bulk_create([Item(name=f"item {number}") for number in range(ROWS)], batch_size=5000)
+
+
+def test_killed_a_hundred_times_every_row_is_worked_on_once(items, nurseries):
+    nursery = nurseries()
+    moments = random.Random(20261121)
+    # So slow that it would take far longer than all the kills together.
+    arguments = ["batch_increment", "--batch-size", "5", "--each", "0.002"]
+    killed = 0
+    while killed < KILLS:
+        # Both ways of writing, in turn, and each for as long as it is let live.
+        child = nursery.start(*arguments, *(["--loaded"] if killed % 2 else []))
+        time.sleep(moments.uniform(0.0, 0.25))
+        child.signal(signal.SIGKILL)
+        status = child.wait()
+        killed += 1
+        if status == 0:
+            break
+        assert status == -signal.SIGKILL, child.text()
+        checkpoint = checkpoints.find(NAME, "default")
+        done = checkpoint.rows if checkpoint else 0
+        assert Item.objects.filter(amount=1).count() == done
+        assert Item.objects.filter(amount=0).count() == ROWS - done
+    assert killed == KILLS, "it came to its end before it was killed often enough"
+    last = nursery.start("batch_increment", "--batch-size", "2000")
+    assert last.wait() == 0, last.text()
+    assert amounts() == {1}
+    assert ledger.get(NAME, "default").result == str(ROWS)
+
+
+def test_of_two_runners_at_once_one_works(items, nurseries):
+    nursery = nurseries()
+    children = [nursery.start("batch_increment", "--batch-size", "500", "--each", "0.01") for _ in range(2)]
+    assert [child.wait() for child in children] == [0, 0]
+    assert sum("already applied" in child.text() for child in children) == 1
+    assert amounts() == {1}
+
+
+def test_a_frozen_runner_commits_nothing_after_takeover(items, nurseries):
+    nursery = nurseries(LEASE_SECONDS=1, HEARTBEAT_SECONDS=0.3)
+    # Frozen in its pause, without a transaction, as well as anywhere else.
+    frozen = nursery.start("batch_increment", "--batch-size", "100", "--pause", "0.05")
+    frozen.until("batch 3\n")
+    frozen.signal(signal.SIGSTOP)
+    time.sleep(1.5)
+    second = nursery.start("batch_increment", "--batch-size", "1000")
+    if connection.vendor == "sqlite":
+        # Frozen inside a batch it would hold the write lock, and nobody could take over until it wakes.
+        second.until("batch", seconds=5) if second.text() else time.sleep(1)
+    else:
+        second.until("Resuming")
+    frozen.signal(signal.SIGCONT)
+    statuses = {frozen.wait(), second.wait()}
+    assert statuses <= {0, 1}
+    assert 0 in statuses
+    assert amounts() == {1}, (frozen.text()[-500:], second.text()[-500:])
+    assert LedgerEvent.objects.filter(name=NAME).count() == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_at_the_batch_boundary_and_it_goes_on_after(items, nurseries, number):
+    nursery = nurseries()
+    child = nursery.start("batch_increment", "--batch-size", "100", "--each", "0.02")
+    child.until("batch 5\n")
+    child.signal(number)
+    assert child.wait() == 4
+    assert "the next run goes on after them" in child.text()
+    checkpoint = checkpoints.find(NAME, "default")
+    assert Item.objects.filter(amount=1).count() == checkpoint.rows
+    assert nursery.start("batch_increment", "--batch-size", "5000").wait() == 0
+    assert amounts() == {1}
+
+
+@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has no connection to cut")
+def test_cut_off_from_the_database_it_goes_on(items, nurseries):
+    nursery = nurseries()
+    child = nursery.start("batch_increment", "--batch-size", "100", "--each", "0.01")
+    for number in range(1, 6):
+        child.until(f"batch {number * 5}\n")
+        cut_others()
+    assert child.wait() == 0, child.text()[-3000:]
+    assert "Trying it again" in child.text()
+    assert amounts() == {1}
+
+
+def cut_others() -> None:
+    """End every other session in this database."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            return
+        cursor.execute(
+            "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+        )
+        for (session,) in cursor.fetchall():
+            try:
+                cursor.execute(f"KILL {int(session)}")
+            except Exception as error:
+                assert "Unknown thread" in str(error)  # noqa: PT017  (it ended by itself)
