@@ -167,6 +167,7 @@ def test_what_is_no_exception_ends_the_run_too_when_it_comes_outside_of_the_exec
     worker.perform(run.pk)
     run.refresh_from_db()
     assert run.status == Status.FAILED
+    assert run.error_class.endswith(type(error).__name__)
 
 
 def test_nothing_leaves_the_task_even_when_the_claim_itself_goes_wrong(
