@@ -114,5 +114,9 @@ def why_not_cancel(run: Run) -> str:
 
 
 def as_context(tools: list[Tool]) -> dict[str, Any]:
-    """The buttons, and the sentences of those that cannot be pressed."""
-    return {"tools": tools, "why_nots": [tool for tool in tools if tool.why_not]}
+    """The buttons; and why some cannot be pressed, each reason once with the buttons that it is about."""
+    reasons: dict[str, list[str]] = {}
+    for tool in tools:
+        if tool.why_not:
+            reasons.setdefault(tool.why_not, []).append(tool.label)
+    return {"tools": tools, "why_nots": list(reasons.items())}

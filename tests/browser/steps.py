@@ -22,7 +22,9 @@ def migration_url(site: Site, name: str, page: str = "change") -> str:
     return f"{site.url}/admin/console/migration/{name.replace('_', '_5F')}/{page}/"
 
 
-def ask(page: Any, site: Site, name: str, kind: str = "run", **values: object) -> int:
+def ask(
+    page: Any, site: Site, name: str, kind: str = "run", reason: str = "because of the test", **values: object
+) -> int:
     """Go through form and confirm page; gives the number of the run."""
     deadline = time.monotonic() + 60
     while True:
@@ -35,7 +37,7 @@ def ask(page: Any, site: Site, name: str, kind: str = "run", **values: object) -
         page.fill(f"[name='arg-{field}']", str(value))
     if page.locator("[name=force]").count() and kind == "run":
         page.check("[name=force]")
-    page.fill("[name=reason]", "because of the test")
+    page.fill("[name=reason]", reason)
     page.click("text=Go on to confirm")
     page.click("input[type=submit][value^='Yes']")
     page.wait_for_url("**/console/run/*/change/")
