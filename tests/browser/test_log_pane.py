@@ -201,3 +201,29 @@ def test_an_idle_poll_is_a_304(site: Site, visit: Visit) -> None:
     page.wait_for_selector("#L3")
     page.wait_for_timeout(1200)
     assert 304 in statuses
+
+
+def test_the_download_is_the_whole_log(site: Site, visit: Visit) -> None:
+    page = visit(site)
+    steps.ask(page, site, WATCHED, "dry_run", lines=3000, pause=0)
+    steps.wait_for_status(page, "Succeeded")
+    with page.expect_download() as waiting:
+        page.click("text=Download")
+    text = waiting.value.path().read_text()
+    assert [line for line in text.splitlines() if line.startswith("step")] == [
+        f"step {number} of 3000" for number in range(3000)
+    ]
+
+
+def test_a_session_that_ended_is_said_and_asks_no_more(site: Site, visit: Visit) -> None:
+    page = visit(site)
+    steps.ask(page, site, WATCHED, "dry_run", lines=60)
+    page.wait_for_selector("#L5")
+    page.context.clear_cookies()
+    page.wait_for_function("document.querySelector('[data-log-chip]').textContent.startsWith('Signed out')")
+    count = len(steps.line_numbers(page))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/log/" in request.url else None)
+    page.wait_for_timeout(1500)
+    assert asked == []
+    assert len(steps.line_numbers(page)) == count
