@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import time
@@ -11,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django_q.models import OrmQ
 
-from console import dispatch, health, logs
+from console import dispatch, drain, health, logs, queue
 from console.models import Run, Worker
 from console.states import Status
 from data_migrations.processes import started
-from tests import processes
+from tests import databases, processes
+from tests.lifecycle.conftest import Nursery
 from tests.testapp.models import Item
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
@@ -35,10 +38,10 @@ def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
 class Cluster:
     """A ``manage.py qcluster`` in a process group of its own."""
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path, **env: str) -> None:
         self.output = output
         with output.open("w") as file:
-            self.process = processes.manage("qcluster", start_new_session=True, stdout=file, stderr=file)
+            self.process = processes.manage("qcluster", env=env, start_new_session=True, stdout=file, stderr=file)
 
     def kill(self) -> None:
         """Kill every process of it."""
@@ -55,12 +58,12 @@ class Cluster:
 
 
 @pytest.fixture
-def clusters(tmp_path: Path) -> Iterator[Callable[[], Cluster]]:
+def clusters(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
     """Start clusters; they end with the test."""
     made: list[Cluster] = []
 
-    def start() -> Cluster:
-        made.append(Cluster(tmp_path / f"cluster{len(made)}.txt"))
+    def start(**env: str) -> Cluster:
+        made.append(Cluster(tmp_path / f"cluster{len(made)}.txt", **env))
         return made[-1]
 
     yield start
@@ -88,7 +91,7 @@ def ended(run: Run) -> bool:
 
 
 def test_a_killed_worker_loses_no_line_and_its_run_is_taken_up_without_anyones_hand(
-    clusters: Callable[[], Cluster],
+    clusters: Callable[..., Cluster],
 ) -> None:
     clusters()
     run = dispatch.request_run(
@@ -109,7 +112,7 @@ def test_a_killed_worker_loses_no_line_and_its_run_is_taken_up_without_anyones_h
     assert [line.text for line in lines[52:] if line.level == "o"] == [*once, "changed"]
 
 
-def test_when_a_whole_host_of_workers_dies_another_takes_the_run_up(clusters: Callable[[], Cluster]) -> None:
+def test_when_a_whole_host_of_workers_dies_another_takes_the_run_up(clusters: Callable[..., Cluster]) -> None:
     first = clusters()
     run = dispatch.request_run("increment_items_2026_01_01", user="ana", values={"before": 3.0}, reason="test")
     until(lambda: begun(run))
@@ -121,7 +124,7 @@ def test_when_a_whole_host_of_workers_dies_another_takes_the_run_up(clusters: Ca
 
 
 def test_a_worker_that_is_asked_to_stop_gives_its_run_back_and_the_next_one_finishes_it(
-    clusters: Callable[[], Cluster],
+    clusters: Callable[..., Cluster],
 ) -> None:
     first = clusters()
     run = dispatch.request_run("tracked_2026_01_12", user="ana", values={"steps": 60, "each": 0.1}, reason="test")
@@ -135,7 +138,7 @@ def test_a_worker_that_is_asked_to_stop_gives_its_run_back_and_the_next_one_fini
     assert (run.status, run.attempt, run.result) == (Status.SUCCEEDED, 2, "60")
 
 
-def test_a_run_is_cancelled_while_it_goes(clusters: Callable[[], Cluster]) -> None:
+def test_a_run_is_cancelled_while_it_goes(clusters: Callable[..., Cluster]) -> None:
     clusters()
     run = dispatch.request_run("tracked_2026_01_12", user="ana", values={"steps": 600, "each": 0.1}, reason="test")
     until(lambda: len(logs.read(run).lines) > 2)
@@ -145,7 +148,7 @@ def test_a_run_is_cancelled_while_it_goes(clusters: Callable[[], Cluster]) -> No
     assert amounts() == {0}
 
 
-def test_workers_are_seen_and_their_end_is_noticed(clusters: Callable[[], Cluster]) -> None:
+def test_workers_are_seen_and_their_end_is_noticed(clusters: Callable[..., Cluster]) -> None:
     assert [problem.id for problem in health.problems()] == ["workers"]
     cluster = clusters()
     worker = until(lambda: Worker.objects.first())
@@ -155,7 +158,7 @@ def test_workers_are_seen_and_their_end_is_noticed(clusters: Callable[[], Cluste
 
 
 def test_a_run_from_a_shell_that_is_killed_is_shown_as_interrupted_with_its_log(
-    clusters: Callable[[], Cluster],
+    clusters: Callable[..., Cluster],
 ) -> None:
     shell = processes.manage("increment", "--before", "60", "--lines", "20", stdout=subprocess.DEVNULL)
     try:
@@ -172,3 +175,75 @@ def test_a_run_from_a_shell_that_is_killed_is_shown_as_interrupted_with_its_log(
     assert texts[:21] == [f"line {number}" for number in range(20)] + ["begun"]
     assert "is gone" in texts[-1]
     assert amounts() == {0}
+
+
+def test_a_message_that_lies_in_the_queue_four_times_runs_once(clusters: Callable[..., Cluster]) -> None:
+    run = dispatch.request_run("increment_items_2026_01_01", user="ana", values={"before": 1.0}, reason="test")
+    for _ in range(3):
+        queue.ring(run.pk)
+    assert queue.waiting() == 4
+    clusters()
+    clusters()
+    until(lambda: ended(run) and OrmQ.objects.count() == 0)
+    assert amounts() == {1}
+    assert run.attempts.count() == 1
+    assert [line.text for line in logs.read(run).lines] == ["begun", "changed"]
+
+
+@pytest.mark.skipif(
+    databases.chosen() != "postgresql", reason="elsewhere a frozen process keeps its locks until it wakes"
+)
+def test_a_frozen_worker_that_wakes_after_its_run_was_taken_over_writes_nothing(
+    clusters: Callable[..., Cluster],
+) -> None:
+    hasty = {"DJANGO_SETTINGS_MODULE": "tests.lifecycle.hasty"}
+    clusters(**hasty)
+    run = dispatch.request_run(
+        "increment_items_2026_01_01", user="ana", values={"before": 2.0, "after": 1.0}, reason="test"
+    )
+    until(lambda: begun(run))
+    run.refresh_from_db()
+    frozen = run.pid
+    assert frozen
+    os.kill(frozen, signal.SIGSTOP)
+    try:
+        clusters(**hasty)
+        until(lambda: ended(run))
+        assert (run.status, run.attempt) == (Status.SUCCEEDED, 2)
+        assert run.pid != frozen
+        before = [line.text for line in logs.read(run).lines]
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+    # It is awake when it takes a run again.
+    clusters_row = Worker.objects.get(pid=frozen)
+    until(lambda: Worker.objects.get(pk=clusters_row.pk).seen_at > clusters_row.seen_at)
+    time.sleep(3)
+    run.refresh_from_db()
+    assert (run.status, run.attempt) == (Status.SUCCEEDED, 2)
+    assert [line.text for line in logs.read(run).lines] == before
+    assert [each.outcome for each in run.attempts.all()] == ["interrupted", "applied"]
+    assert amounts() == {1}
+
+
+def test_every_line_of_a_shell_run_killed_at_any_moment_is_kept_once_and_in_order(
+    nurseries: Callable[..., Nursery],
+) -> None:
+    nursery = nurseries()
+    dice = random.Random(20261121)
+    for _ in range(15):
+        known = set(Run.objects.values_list("pk", flat=True))
+        child = nursery.start("increment", "--lines", "200000", "--before", "60")
+        child.until("line 0", seconds=30)
+        time.sleep(dice.uniform(0, 0.5))
+        child.signal(signal.SIGKILL)
+        child.wait()
+        printed = child.text().splitlines()
+        drain.drain_orphans()
+        run = Run.objects.exclude(pk__in=known).get()
+        kept = [
+            line for line in "".join(logs.download(run)).splitlines() if line.startswith("line ") or line == "begun"
+        ]
+        whole = [f"line {number}" for number in range(200_000)] + ["begun"]
+        assert kept == whole[: len(kept)]
+        # The terminal hears of a line first; the last one may be cut off there.
+        assert len(kept) >= len(printed) - 2
