@@ -46,7 +46,11 @@ def run(kind: str, arguments: list[str]) -> tuple[int, str]:
     environment.pop("TEST_SESSION", None)
     last = ""
     with subprocess.Popen(
-        [sys.executable, "-m", "pytest", *arguments], env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "pytest", *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
