@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections, transaction
@@ -104,6 +104,8 @@ class BatchRun:
             try:
                 return self.one(source, position, size)
             except (OperationalError, InterfaceError) as error:
+                # A statement that a forced stop interrupted is no error of the batch.
+                self.stop.check()
                 if not self.commits or attempt == RETRIES or not databases.is_retriable(error):
                     raise self.failure(error, f"after batch {position.batches}") from error
                 seconds = min(0.1 * 2**attempt, 5.0)
@@ -117,7 +119,7 @@ class BatchRun:
 
     def one(self, source: Source, position: Position, size: int) -> Position:
         """A batch's work, checkpoint and fence, in one transaction."""
-        with self.own_transaction():
+        with ExitStack() as shield, self.own_transaction():
             found = source.next(position.cursor, position.batches + 1, size)
             if found is None:
                 after = position.moved(position.cursor, 0, size)
@@ -130,6 +132,8 @@ class BatchRun:
                 after.store()
                 assert self.lease is not None
                 self.lease.confirm()
+            # From here to the commit nothing interrupts.
+            shield.enter_context(self.stop.shield())
         return after
 
     def perform(self, batch: Batch) -> int:

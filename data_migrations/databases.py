@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,8 @@ from django.db.models import Model
 from django.db.utils import Error, InterfaceError, OperationalError
 
 from .exceptions import DatabaseUnavailable, InvalidArgument, Misconfigured
+
+logger = logging.getLogger("data_migrations")
 
 # Deadlock and serialization failure (PostgreSQL), then lock wait timeout and deadlock (MariaDB, MySQL).
 _TRANSIENT_STATES = {"40001", "40P01", "55P03"}
@@ -198,6 +201,29 @@ def is_session_gone(using: str, name: str) -> bool:
         row = cursor.fetchone()
     # The start is hidden from roles that may not see it: then nothing is certain.
     return row is None or (row[0] is not None and row[0] != since)
+
+
+def interrupter(using: str) -> Callable[[], None]:
+    """A function that ends the statement which this thread's connection is executing, to be called from another thread."""
+    wrapper = connections[using]
+
+    def interrupt() -> None:
+        raw = wrapper.connection
+        if raw is None:
+            return
+        try:
+            if wrapper.vendor == "sqlite":
+                raw.interrupt()
+            elif wrapper.vendor == "postgresql":
+                raw.cancel()
+            else:
+                with connections[using].cursor() as cursor:
+                    cursor.execute(f"KILL QUERY {int(raw.thread_id())}")
+        except Exception:
+            # It has ended by itself, or is past talking to: whoever forces does so again.
+            logger.debug("A statement on %s could not be interrupted.", using, exc_info=True)
+
+    return interrupt
 
 
 def end_session(using: str, name: str) -> bool:

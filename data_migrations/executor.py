@@ -12,7 +12,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from getpass import getuser
@@ -23,7 +23,7 @@ from django.db import connections, transaction
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.utils import Error, InterfaceError, OperationalError
 
-from . import arguments, audit, checkpoints, conf, databases, hints, leases, ledger, registry
+from . import arguments, audit, checkpoints, conf, databases, hints, leases, ledger, registry, stopping
 from .batchrun import BatchRun
 from .capture import captured
 from .changes import ChangeCounter
@@ -147,7 +147,8 @@ class Execution:
         try:
             with captured(self.reporter, *self.work.streams()):
                 self.work.bind(self.request, self.progress)
-                yield
+                with self.interruptible():
+                    yield
         except BaseException as error:
             named = self.named(error)
             ours = isinstance(error, DataMigrationError | StopRequested) and error.__cause__ is None
@@ -156,6 +157,15 @@ class Execution:
             if named is error:
                 raise
             raise named from error
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Let a forced stop end the statement that is executing, and whatever Python does."""
+        with ExitStack() as stack:
+            if self.using in connections:
+                stack.enter_context(self.stop.interruptible(databases.interrupter(self.using)))
+            stack.enter_context(stopping.interruptible_thread(self.stop))
+            yield
 
     def info(self) -> RunInfo:
         """The request as reporters see it."""
@@ -262,6 +272,7 @@ class Execution:
                     with self.audit_off():
                         self.reporter.working()
                         yield turn
+                    self.stop.settle()
                     turn.outcome = self.outcome(turn.result, counter.total)
                     self.record(lease, turn.outcome)
             except Error as error:
@@ -394,6 +405,9 @@ class Execution:
             )
         if isinstance(error, GeneratorExit):
             return error
+        if self.stop.reason is not None and isinstance(error, OperationalError):
+            # The interrupted statement's own words would be "interrupted", or "canceling statement due to user request".
+            return self.named(StopRequested(self.stop.reason))
         hint = hints.for_error(error)
         return MigrationFailed(
             f"{self.name} failed: {_sentence(error)} {self.kept()} It is not recorded as applied; "

@@ -24,6 +24,8 @@ class StopFlag:
         self._reason: str | None = None
         self._lock = threading.Lock()
         self._event = threading.Event()
+        self._interrupters: list[Callable[[], None]] = []
+        self._shields = 0
 
     @property
     def reason(self) -> str | None:
@@ -42,9 +44,72 @@ class StopFlag:
         if self._reason is not None:
             raise StopRequested(self._reason)
 
+    def force(self, reason: str) -> None:
+        """Ask, and interrupt what the run is doing right now: a statement, a loop, a sleep. Call it again if need be.
+
+        What is being committed is left to come to its end.
+        """
+        self.request(reason)
+        for interrupt in tuple(self._interrupters):
+            interrupt()
+
+    @contextmanager
+    def interruptible(self, interrupt: Callable[[], None]) -> Iterator[None]:
+        """Within the block ``force`` also calls this, from whichever thread forces."""
+        self._interrupters.append(interrupt)
+        try:
+            yield
+        finally:
+            self._interrupters.remove(interrupt)
+
+    @contextmanager
+    def shield(self) -> Iterator[None]:
+        """Within the block nothing is interrupted: an interrupted commit would leave in doubt what is kept."""
+        self._shields += 1
+        try:
+            yield
+        finally:
+            self._shields -= 1
+
+    def settle(self) -> None:
+        """From here on nothing is interrupted any more: the run is about to commit its end."""
+        self._shields += 1
+
+    @property
+    def is_shielded(self) -> bool:
+        """Whether an interruption has to wait."""
+        return self._shields > 0
+
     def wait(self, seconds: float) -> bool:
         """Sleep, but at most until somebody asks to stop. True when somebody did."""
         return self._event.wait(seconds)
+
+
+FORCE_SIGNAL = signal.SIGUSR2
+"""Sent by ``StopFlag.force`` to the thread of the run; nothing else should."""
+
+
+@contextmanager
+def interruptible_thread(flag: StopFlag) -> Iterator[None]:
+    """Let ``flag.force`` raise ``StopRequested`` in this thread, in the middle of whatever it does.
+
+    Only a main thread gets signals; in any other one a forced stop waits for the next safe point.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    thread = threading.get_ident()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if flag.reason is not None and not flag.is_shielded:
+            raise StopRequested(flag.reason)
+
+    previous = signal.signal(FORCE_SIGNAL, handle)
+    try:
+        with flag.interruptible(lambda: signal.pthread_kill(thread, FORCE_SIGNAL)):
+            yield
+    finally:
+        signal.signal(FORCE_SIGNAL, signal.SIG_IGN if previous is None else previous)
 
 
 @contextmanager
