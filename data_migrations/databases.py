@@ -204,7 +204,7 @@ def is_session_gone(using: str, name: str) -> bool:
 
 
 def interrupter(using: str) -> Callable[[], None]:
-    """A function that ends the statement which this thread's connection is executing, to be called from another thread."""
+    """A function that ends what this thread's connection is executing, to be called from another thread."""
     wrapper = connections[using]
 
     def interrupt() -> None:

@@ -406,7 +406,7 @@ class Execution:
         if isinstance(error, GeneratorExit):
             return error
         if self.stop.reason is not None and isinstance(error, OperationalError):
-            # The interrupted statement's own words would be "interrupted", or "canceling statement due to user request".
+            # The interrupted statement speaks of itself: "interrupted", "canceling statement due to user request".
             return self.named(StopRequested(self.stop.reason))
         hint = hints.for_error(error)
         return MigrationFailed(
