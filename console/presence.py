@@ -58,6 +58,7 @@ class Presence(ConsoleThread):
         from . import drain, rescue
 
         try:
+            spool.prepare_connection()
             beat(self.process, self.run_id)
             drain.drain_orphans()
             if time.monotonic() >= self._sweeps_from:

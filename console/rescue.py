@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from django.db import connections
 from django.db.models import Q
+from django.db.utils import OperationalError
 from django.utils import timezone
 
 from data_migrations import databases
@@ -37,7 +38,11 @@ def sweep() -> None:
     for run in Run.objects.filter(status=Status.RUNNING).defer("arguments", "changes", "traceback"):
         why = _lost(run, now)
         if why:
-            interrupt(run, why)
+            try:
+                interrupt(run, why)
+            except OperationalError:
+                # Somebody holds its row, perhaps the very process that is frozen. The others come first.
+                logger.warning("Run %s could not be looked after; the next round tries again.", run.pk, exc_info=True)
     ring_again(now)
 
 

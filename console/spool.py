@@ -1,4 +1,4 @@
-"""Where journals lie: a folder of this user, apart for each database that holds the console's tables."""
+"""Where journals lie, and where they go: a folder of this user for each database with the console's tables."""
 
 from __future__ import annotations
 
@@ -68,3 +68,24 @@ def journals() -> list[Path]:
 def free_bytes() -> int:
     """How much room the folder has left."""
     return shutil.disk_usage(folder()).free
+
+
+def prepare_connection() -> None:
+    """Set up the connection of one of our threads, when it is about to be opened.
+
+    It neither waits long for a lock, so that one row that somebody holds does not stop all chores, nor
+    keeps a lock for long: of a process that is frozen in the middle of a transaction the database lets go.
+    """
+    connection = connections[alias()]
+    if connection.connection is not None:
+        return
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("PRAGMA busy_timeout = 1000")
+        elif connection.vendor == "postgresql":
+            cursor.execute("SET lock_timeout = '3s'")
+            cursor.execute("SET idle_in_transaction_session_timeout = '5s'")
+        elif connection.vendor == "mysql":
+            cursor.execute("SET SESSION innodb_lock_wait_timeout = 3")
+            if getattr(connection, "mysql_is_mariadb", False):
+                cursor.execute("SET SESSION idle_transaction_timeout = 5")

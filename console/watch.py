@@ -122,20 +122,13 @@ class Watch(ConsoleThread):
 
     def _work(self) -> None:
         self.before_flush()
-        self._patient()
+        spool.prepare_connection()
         while self.drain.step():
             if self.drain.ended:
                 return
         if self.drain.run_id:
             self._beat()
             self._look()
-
-    def _patient(self) -> None:
-        """Make this connection wait for SQLite's lock in short turns, so that an end is not waited for long."""
-        connection = connections[spool.alias()]
-        if connection.vendor == "sqlite" and connection.connection is None:
-            with connection.cursor() as cursor:
-                cursor.execute("PRAGMA busy_timeout = 1000")
 
     def _beat(self) -> None:
         now = time.monotonic()

@@ -9,10 +9,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connections, transaction
+from django.db.utils import Error, InterfaceError
 from django.utils import timezone
 
-from console import logs, queue, rescue, worker
+from console import logs, queue, rescue, spool, worker
 from console.models import Attempt, Run
 from console.states import Status
 from data_migrations.models import Lease
@@ -247,3 +248,47 @@ def test_a_queue_that_is_down_while_ringing_again_fails_no_run(monkeypatch: pyte
     for each in (run, dead):
         each.refresh_from_db()
         assert each.status == Status.ENQUEUED
+
+
+@pytest.mark.skipif(
+    connections["default"].vendor == "sqlite", reason="SQLite has no locks of rows: its one lock is waited for"
+)
+def test_a_frozen_process_that_holds_its_runs_row_does_not_stop_the_rescue(rung: list[int]) -> None:
+    """PostgreSQL and MariaDB end a transaction of ours that stands still, and meanwhile other runs are seen to."""
+    run = lost()
+    other = lost()
+    held, let_go = threading.Event(), threading.Event()
+
+    def freeze() -> None:
+        try:
+            spool.prepare_connection()
+            with transaction.atomic(using=spool.alias()):
+                Run.objects.filter(pk=run.pk).update(note="held")
+                held.set()
+                let_go.wait(60)
+        except (Error, InterfaceError):
+            pass
+        finally:
+            connections.close_all()
+
+    def sweep() -> None:
+        try:
+            spool.prepare_connection()
+            rescue.sweep()
+        finally:
+            connections.close_all()
+
+    frozen = threading.Thread(target=freeze)
+    frozen.start()
+    try:
+        assert held.wait(20)
+        for _ in range(6):
+            sweeper = threading.Thread(target=sweep)
+            sweeper.start()
+            sweeper.join()
+        assert sorted(rung) == [run.pk, other.pk]
+    finally:
+        let_go.set()
+        frozen.join()
+    run.refresh_from_db()
+    assert run.status == Status.ENQUEUED
