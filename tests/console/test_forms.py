@@ -114,7 +114,8 @@ def test_a_ticket_of_somebody_else_starts_nothing(client_of_ana: Client):
 
 def test_a_ticket_for_another_migration_or_a_forged_one_starts_nothing(client_of_ana: Client):
     ticket = confirmed(client_of_ana)
-    client_of_ana.post(address("start", "failing_2026_01_03"), {"ticket": ticket})
+    other = client_of_ana.post(address("start", "failing_2026_01_03"), {"ticket": ticket})
+    assert other.status_code == 302
     client_of_ana.post(address("start"), {"ticket": ticket[:-4] + "AAAA"})
     client_of_ana.post(address("start"), {"ticket": ""})
     assert not Run.objects.exists()
@@ -350,3 +351,19 @@ def test_a_finished_run_cannot_be_cancelled(client_of_ana: Client):
     assert "nothing left to cancel" in response.content.decode()
     run.refresh_from_db()
     assert (run.status, run.control) == ("succeeded", "")
+
+
+def test_a_second_cancel_does_not_take_over_the_first(client_of_ana: Client):
+    run = a_run(status="running", finished_at=None, control="cancel", control_by="ben")
+    response = client_of_ana.post(run_address(run, "cancel"), follow=True)
+    assert "Cancelling was asked for by ben" in response.content.decode()
+    run.refresh_from_db()
+    assert run.control_by == "ben"
+
+
+def test_a_run_from_the_shell_is_not_ours_to_cancel(client_of_ana: Client):
+    run = a_run(status="running", finished_at=None, door="shell")
+    assert "stop it where it was started" in client_of_ana.get(run_address(run)).content.decode()
+    client_of_ana.post(run_address(run, "cancel"))
+    run.refresh_from_db()
+    assert (run.status, run.control) == ("running", "")
