@@ -150,6 +150,7 @@ def _run(run: Run, recorder: Recorder, stop: StopFlag) -> None:
         reason=run.reason,
         reporters=[recorder],
         stop=stop,
+        key=run.key,
     )
 
 

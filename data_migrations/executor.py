@@ -224,7 +224,9 @@ class Execution:
         applied = ledger.is_applied(self.name, self.using)
         if self.request.reverse:
             return not applied
-        return applied and not (self.request.force or self.request.dry_run)
+        if not applied or self.request.dry_run:
+            return False
+        return not self.request.force or ledger.has_run(self.name, self.using, self.request.key)
 
     def settled(self) -> Outcome:
         """The outcome where there is nothing to do."""
@@ -373,6 +375,7 @@ class Execution:
                     result=outcome.result,
                     affected_rows=outcome.affected_rows,
                     checksum=self.work.source_checksum(),
+                    run_key=request.key,
                 )
             lease.release()
 
@@ -493,12 +496,13 @@ def run_command(
     reason: str = "",
     reporters: Sequence[Reporter] = (),
     stop: StopFlag | None = None,
-    apps: Any = None,
+    key: str | None = None,
 ) -> Outcome:
     """Run a data migration by the name of its command, without a terminal.
 
     Args:
         values: the command's own arguments by dest, as JSON can hold them.
+        key: names the run; a forced one that is delivered again under the same key is done once.
         lock_timeout: seconds to wait for another run; None: as long as it takes.
 
     Raises:
@@ -518,6 +522,6 @@ def run_command(
         wait=wait,
         lock_timeout=lock_timeout,
         arguments=arguments.masked(command, options),
-        apps=apps,
+        key=key or uuid.uuid4().hex,
     )
     return execute(command, request, reporters, stop, recorded=False)

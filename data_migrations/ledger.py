@@ -47,6 +47,11 @@ def applied(using: str) -> dict[str, AppliedMigration]:
     return {record.name: record for record in AppliedMigration.objects.using(using)}
 
 
+def has_run(name: str, using: str, run_key: str) -> bool:
+    """Whether this very run has applied the migration: a forced one that is delivered twice must not do so twice."""
+    return LedgerEvent.objects.using(using).filter(name=name, run_key=run_key).exists()
+
+
 def events(name: str, using: str) -> list[LedgerEvent]:
     """The history of one record, oldest first."""
     return list(LedgerEvent.objects.using(using).filter(name=name))
@@ -63,6 +68,7 @@ def record(
     result: str = "",
     affected_rows: int | None = None,
     checksum: str = "",
+    run_key: str = "",
 ) -> AppliedMigration:
     """Write that a migration is applied, again if it was already; call it inside the transaction of the work.
 
@@ -89,7 +95,7 @@ def record(
             row.times_applied += 1
             row.save(using=using)
             event = Event.REAPPLIED
-        _note(name, event, using, by, door, reason)
+        _note(name, event, using, by, door, reason, run_key)
     return row
 
 
@@ -157,7 +163,7 @@ def _require_idle(name: str, using: str) -> None:
     row.save(using=using)
 
 
-def _note(name: str, event: Event, using: str, by: str, door: Door, reason: str) -> None:
+def _note(name: str, event: Event, using: str, by: str, door: Door, reason: str, run_key: str = "") -> None:
     LedgerEvent.objects.using(using).create(
-        name=name, event=event, at=databases.now(using), by=by, door=door, reason=reason
+        name=name, event=event, at=databases.now(using), by=by, door=door, reason=reason, run_key=run_key
     )

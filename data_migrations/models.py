@@ -65,6 +65,7 @@ class LedgerEvent(models.Model):
     by = models.CharField(max_length=150, blank=True)
     door = models.CharField(max_length=10, choices=[(d.value, d.value) for d in Door])
     reason = models.TextField(blank=True)
+    run_key = models.CharField(max_length=32, blank=True, help_text="Which run it was, so that none counts twice.")
 
     objects = AppendOnlyQuerySet.as_manager()
 

@@ -66,6 +66,15 @@ def test_force_runs_again_and_counts(items, amounts, run):
     assert [event.event for event in ledger.events(INCREMENT, "default")] == [Event.APPLIED, Event.REAPPLIED]
 
 
+def test_a_forced_run_that_is_delivered_twice_is_done_once(items, amounts):
+    executor.run_command("increment")
+    for _ in range(2):
+        executor.run_command("increment", force=True, key="a" * 32)
+    assert amounts() == [2, 2, 2]
+    executor.run_command("increment", force=True, key="b" * 32)
+    assert amounts() == [3, 3, 3]
+
+
 def test_the_record_tells_who_when_how_and_how_many(items, run, monkeypatch):
     monkeypatch.setenv("DATA_MIGRATIONS_ACTOR", "ana")
     run("increment")
