@@ -14,7 +14,7 @@ TESTS = Path(__file__).parent
 MARKED_FOLDERS = ("lifecycle", "browser", "site")
 
 # Without the console in INSTALLED_APPS its modules cannot be imported.
-collect_ignore = [] if os.environ.get("TEST_CONSOLE") != "0" else ["console", "browser", "site"]
+collect_ignore = [] if os.environ.get("TEST_CONSOLE") != "0" else ["console", "browser", "lifecycle", "site"]
 
 
 def pytest_report_header(config: pytest.Config) -> str:
