@@ -34,6 +34,8 @@ class Row:
     holder: Any = None
     last_run: Run | None = None
     active_run: Run | None = None
+    missing: tuple[str, ...] = ()
+    """What it depends on and is not applied."""
 
     @property
     def app(self) -> str:
@@ -112,7 +114,8 @@ def read(database: str, *, with_runs: bool = True) -> Catalogue:
         return Catalogue(database, rows, str(error))
     last = _last_runs(database) if with_runs else {}
     active = active_runs(database) if with_runs else {}
-    rows = [_row(each, last.get(each.name), active.get(each.name)) for each in statuses]
+    applied = {each.name for each in statuses if each.record is not None}
+    rows = [_row(each, last.get(each.name), active.get(each.name), applied) for each in statuses]
     return Catalogue(database, rows)
 
 
@@ -120,7 +123,7 @@ def _unknown(migration: RegisteredMigration) -> Row:
     return Row(migration.name, "broken" if migration.error else "unknown", migration, None)
 
 
-def _row(each: status.MigrationStatus, last: Run | None, active: Run | None) -> Row:
+def _row(each: status.MigrationStatus, last: Run | None, active: Run | None, applied: set[str]) -> Row:
     state = str(each.state)
     if active is not None and active.status == Status.RUNNING and active.kind in (Kind.RUN, Kind.REVERSE):
         # The console hears of a run before its lease can be seen, and while SQLite's file is held.
@@ -135,6 +138,7 @@ def _row(each: status.MigrationStatus, last: Run | None, active: Run | None) -> 
         holder=each.holder,
         last_run=last,
         active_run=active,
+        missing=tuple(name for name in each.registered.depends_on if name not in applied) if each.registered else (),
     )
 
 

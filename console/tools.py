@@ -10,6 +10,8 @@ from django.contrib.admin.utils import quote
 from django.http import HttpRequest
 from django.urls import reverse
 
+from data_migrations.reporting import Door
+
 from .catalogue import Row
 from .models import Kind, Run
 from .permissions import PermissionHooks, find
@@ -40,6 +42,8 @@ def why_not(kind: str, row: Row) -> str:
     if kind == Kind.UNMARK:
         return _busy(row) or ("" if row.applied else "It is not applied.")
     if row.registered is None:
+        if row.record is not None and row.record.door == Door.CODE:
+            return "It is run by code (run_once), not by a command."
         return "It is not in the code any more; only its record is left."
     if row.state == "broken":
         return "Its module cannot be imported."
@@ -49,6 +53,8 @@ def why_not(kind: str, row: Row) -> str:
         return _busy(row) or ("It is applied already." if row.applied else "")
     if kind == Kind.REVERSE and not row.applied:
         return "It is not applied."
+    if row.missing and kind in (Kind.RUN, Kind.DRY_RUN):
+        return f"It depends on {', '.join(row.missing)}, not applied yet."
     return _busy(row)
 
 

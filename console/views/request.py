@@ -30,9 +30,9 @@ def show(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
     row = row_or_404(name, database)
     kinds = _allowed_kinds(admin, request, row)
     require(bool(kinds), "run this data migration")
-    refusal = _refusal(row)
-    if refusal:
-        messages.error(request, refusal)
+    refusals = [tools.why_not(kind, row) for kind in kinds]
+    if all(refusals):
+        messages.error(request, refusals[0])
         return HttpResponseRedirect(tools.migration_url("change", name, database))
     if request.method == "POST" and "ticket" in request.POST:
         return _back(admin, request, row, kinds, database)
@@ -129,11 +129,6 @@ def _allowed_kinds(admin: ConsoleAdmin, request: HttpRequest, row: Row) -> list[
     if row.registered is not None and row.registered.reversible:
         kinds.append(str(Kind.REVERSE))
     return [kind for kind in kinds if admin.has_kind_permission(request, kind, row.registered)]
-
-
-def _refusal(row: Row) -> str:
-    """Why none of it can be asked for."""
-    return tools.why_not(Kind.DRY_RUN, row)
 
 
 def _form(row: Row, kinds: list[str], data: Any, initial: dict[str, Any]) -> RunForm:

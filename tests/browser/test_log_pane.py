@@ -189,7 +189,7 @@ def test_choices_are_remembered_and_keys_are_off_in_fields(site: Site, visit: Vi
 def test_ending_is_told_politely_and_lines_are_not(site: Site, visit: Visit) -> None:
     page = visit(site)
     steps.ask(page, site, WATCHED, "dry_run", lines=2, pause=0)
-    page.wait_for_function("document.querySelector('[data-log-status]').textContent.startsWith('The log has ended')")
+    page.wait_for_selector("[data-log-status]:text('Run succeeded. The log has ended')")
     assert page.get_attribute("[data-log-pane]", "role") == "log"
     assert page.get_attribute("[data-log-pane]", "aria-live") == "off"
     assert page.get_attribute("[data-log-status]", "aria-live") == "polite"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from html import unescape
 
 import pytest
@@ -10,7 +11,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from console.models import Run
+from console.appearance import look
+from console.models import Kind, Run
+from console.states import Status
 from data_migrations import ledger
 from data_migrations.models import AppliedMigration
 from data_migrations.reporting import Door
@@ -191,6 +194,49 @@ def test_an_active_run_disables_run_and_says_why(client_of_ana: Client):
     html = text(client_of_ana.get(address("change")))
     assert f"Run {run.pk} of it is enqueued; wait for it, or cancel it." in html
     assert f'href="{address("run")}"' not in html
+
+
+def test_what_a_missing_dependency_prevents_is_said(client_of_ana: Client):
+    name = "dependent_2026_01_04"
+    html = text(client_of_ana.get(address("change", name)))
+    assert f"It depends on {INCREMENT}, not applied yet." in html
+    assert f'href="{address("run", name)}"' not in html
+    assert address("mark", name) in html
+    assert client_of_ana.get(address("run", name)).status_code == 302
+    applied()
+    assert f'href="{address("run", name)}"' in text(client_of_ana.get(address("change", name)))
+
+
+def test_what_code_applied_is_not_offered_to_run(client_of_ana: Client):
+    ledger.record("from_code_2026_01_01", using="default", by="ben", door=Door.CODE)
+    html = text(client_of_ana.get(address("change", "from_code_2026_01_01")))
+    assert "run by code (run_once)" in html
+    assert "Unmark…" in html
+
+
+@pytest.mark.parametrize("kind", Kind.values)
+@pytest.mark.parametrize("status", Status.values)
+def test_every_status_of_every_kind_has_its_page(client_of_ana: Client, status: str, kind: str):
+    run = a_run(status=status, kind=kind, error_message="why", note="a note", begun=True, atomic=False, host="h", pid=1)
+    html = text(client_of_ana.get(run_address(run)))
+    assert look(status).word in html
+    assert look(kind).word in html
+    assert text(client_of_ana.get(LIST))
+    assert text(client_of_ana.get(address("change")))
+
+
+def test_an_interrupted_run_says_whether_it_is_taken_up_again(client_of_ana: Client):
+    safe = a_run(status="interrupted", finished_at=None, begun=True)
+    assert "taken up again by itself" in text(client_of_ana.get(run_address(safe)))
+    unsafe = a_run(status="interrupted", finished_at=None, begun=True, atomic=False)
+    html = text(client_of_ana.get(run_address(unsafe)))
+    assert "part of its work may be there" in html
+    assert "Cancel…" in html
+
+
+def test_a_run_without_a_sign_of_life_is_called_stuck(client_of_ana: Client):
+    run = a_run(status="running", finished_at=None, heartbeat_at=timezone.now() - timedelta(seconds=90))
+    assert "Possibly stuck: no sign of life for 1 m 30 s" in text(client_of_ana.get(run_address(run)))
 
 
 def test_a_failed_run_shows_its_error_before_anything_else(client_of_ana: Client):

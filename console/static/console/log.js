@@ -163,7 +163,7 @@ class Pane {
     if (this.chip.dataset.state === name && this.chip.textContent === text) return;
     this.chip.dataset.state = name;
     this.chip.textContent = text;
-    if (name !== "live" && name !== "polling") this.say(name === "ended" ? `The log has ended, ${this.last} lines.` : text);
+    if (name !== "live" && name !== "polling") this.say(name === "ended" ? `Run ${this.root.dataset.status}. The log has ended, ${this.last} lines.` : text);
   }
 
   say(text) {
@@ -181,7 +181,7 @@ class Pane {
     const beyond = Math.max(0, this.last - this.sequence.next + 1);
     const count = this.following ? 0 : this.unseen + beyond;
     this.newLines.hidden = count === 0;
-    this.newLines.textContent = `${count.toLocaleString()} new line${count === 1 ? "" : "s"} ↓`;
+    this.newLines.textContent = `${count.toLocaleString()} ${this.over ? "more" : "new"} line${count === 1 ? "" : "s"} ↓`;
     this.root.dataset.lines = this.lines.count;
   }
 
