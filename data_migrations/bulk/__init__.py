@@ -16,7 +16,7 @@ from django.db import connections, transaction
 from django.db.models import Field, Model
 
 from ..exceptions import InvalidArgument
-from .writers import Table, write
+from .writers import Table, prepare, write
 
 __all__ = ["save"]
 
@@ -56,8 +56,11 @@ def save(rows: Sequence[Model], fields: Sequence[str], *, using: str) -> int:
             "create them with bulk_create()."
         )
     rows = _last_of_each(rows, model)
+    connection = connections[using]
+    # All of it before the first write: an error here leaves the caller's transaction as it is.
+    batches = [prepare(table, rows, connection) for table in _tables(chosen)]
     with transaction.atomic(using=using, savepoint=False):
-        return min(write(table, rows, connections[using]) for table in _tables(chosen))
+        return min(write(batch, connection) for batch in batches)
 
 
 def _model(rows: list[Any]) -> type[Model]:
@@ -75,13 +78,15 @@ def _model(rows: list[Any]) -> type[Model]:
 def _field(model: type[Model], name: str) -> Field[Any, Any]:
     """The concrete field of that name, or attname, which can be written."""
     label = model._meta.label
+    if name == "pk":
+        raise InvalidArgument(f"The primary key of {label} cannot be changed. Nothing was written; leave it out.")
     try:
         field = model._meta.get_field(name)
     except FieldDoesNotExist:
         known = ", ".join(field.name for field in model._meta.concrete_fields if not field.primary_key)
         raise InvalidArgument(f'{label} has no field "{name}". Nothing was written; it has {known}.') from None
-    if name == "pk" or getattr(field, "primary_key", False) or field in _keys(model):
-        raise InvalidArgument(f'"{name}" is the primary key of {label}, which cannot be changed. Nothing was written.')
+    if getattr(field, "primary_key", False) or field in _keys(model):
+        raise InvalidArgument(f'"{name}" is a primary key of {label}, which cannot be changed. Nothing was written.')
     if not isinstance(field, Field) or not field.concrete or field.many_to_many:
         raise InvalidArgument(f'"{name}" has no column in the table of {label}. Nothing was written.')
     if field.generated:
@@ -96,7 +101,8 @@ def _keys(model: type[Model]) -> list[Any]:
 def _tables(fields: list[Field[Any, Any]]) -> list[Table]:
     """The tables that hold the fields, parents in multi-table inheritance each with their own."""
     by_model: dict[type[Model], dict[Field[Any, Any], None]] = {}
-    for field in fields:
+    # In the order of Model.save(): MariaDB computes an expression from what stands to its left.
+    for field in sorted(fields):
         # "owner" and "owner_id" name the same field.
         by_model.setdefault(field.model, {})[field] = None
     return [Table(model, _keys(model), list(own)) for model, own in by_model.items()]

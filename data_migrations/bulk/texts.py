@@ -110,6 +110,7 @@ def _postgresql_dump(connection: BaseDatabaseWrapper) -> Callable[[Any], Any]:
     import psycopg
     from psycopg.adapt import PyFormat, Transformer
 
+    connection.ensure_connection()
     transformer = Transformer(connection.connection)
 
     def dump(value: Any) -> Any:

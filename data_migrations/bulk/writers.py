@@ -37,37 +37,63 @@ class Table:
     fields: list[Field[Any, Any]]
 
 
-def write(table: Table, rows: list[Any], connection: BaseDatabaseWrapper) -> int:
-    """Update the rows of one table; gives how many of them existed."""
+@dataclass(frozen=True)
+class Batch:
+    """What is to be written to one table.
+
+    Args:
+        parts: the columns as the statement carries them, those of the primary key first.
+        alone: rows that no bulk statement can carry, by position: their keys and their values, for the ORM.
+    """
+
+    table: Table
+    parts: list[Part]
+    alone: dict[int, tuple[dict[str, Any], dict[str, Any]]]
+
+    def records(self) -> list[tuple[Any, ...]]:
+        """The rows that one statement carries."""
+        records = list(zip(*(part.values for part in self.parts), strict=True))
+        if not self.alone:
+            return records
+        return [record for position, record in enumerate(records) if position not in self.alone]
+
+
+def prepare(table: Table, rows: list[Any], connection: BaseDatabaseWrapper) -> Batch:
+    """Take from the rows what one table needs; nothing is written yet."""
     keys = [read(field, rows, connection) for field in table.keys]
     if any(None in column.values for column in keys):
         raise InvalidArgument("A row has no primary key, so it cannot be found again. Nothing was written.")
     columns = [read(field, rows, connection) for field in table.fields]
-    writer = _writer(connection)
+    as_they_are = _writer(connection) is _execute_many
     odd: set[int] = set()
     parts = []
     for column in (*keys, *columns):
-        part = as_texts(column, connection) if writer is not _execute_many else Part(column.field, column.values)
+        part = Part(column.field, column.values) if as_they_are else as_texts(column, connection)
         parts.append(part)
         odd |= column.odd | part.unwritable
         if has_own_placeholder(column.field):
             odd.update(range(len(rows)))
-    records = list(zip(*(part.values for part in parts), strict=True))
-    done = 0
-    for position in sorted(odd):
-        values = {column.field.name: column.assigned[position] for column in columns}
-        # Not the model's manager, which may leave rows out.
-        found: QuerySet[Any] = QuerySet(table.model, using=connection.alias).filter(
-            **{column.field.attname: column.assigned[position] for column in keys}
+    alone = {
+        position: (
+            {column.field.attname: column.assigned[position] for column in keys},
+            {column.field.name: column.assigned[position] for column in columns},
         )
-        done += found.update(**values)
-    if odd:
-        records = [record for position, record in enumerate(records) if position not in odd]
-    return done + (writer(table, parts, records, connection) if records else 0)
+        for position in sorted(odd)
+    }
+    return Batch(table, parts, alone)
+
+
+def write(batch: Batch, connection: BaseDatabaseWrapper) -> int:
+    """Update the rows of one table; gives how many of them existed."""
+    # Not the model's manager, which may leave rows out.
+    everything: QuerySet[Any] = QuerySet(batch.table.model, using=connection.alias)
+    done = sum(everything.filter(**key).update(**values) for key, values in batch.alone.values())
+    records = batch.records()
+    return done + (_writer(connection)(batch, records, connection) if records else 0)
 
 
 _Quote = Callable[[Any], str]
-_Writer = Callable[[Table, list[Part], list[tuple[Any, ...]], BaseDatabaseWrapper], int]
+_Writer = Callable[[Batch, list[tuple[Any, ...]], BaseDatabaseWrapper], int]
 
 
 def _writer(connection: BaseDatabaseWrapper) -> _Writer:
@@ -81,8 +107,9 @@ def _writer(connection: BaseDatabaseWrapper) -> _Writer:
     return _execute_many
 
 
-def _execute_many(table: Table, parts: list[Part], records: list[Any], connection: BaseDatabaseWrapper) -> int:
-    quote = _quoting(connection)
+def _execute_many(batch: Batch, records: list[Any], connection: BaseDatabaseWrapper) -> int:
+    table = batch.table
+    quote: _Quote = connection.ops.quote_name
     keys = len(table.keys)
     sql = (
         f"UPDATE {quote(table.model._meta.db_table)} "  # noqa: S608
@@ -94,8 +121,9 @@ def _execute_many(table: Table, parts: list[Part], records: list[Any], connectio
         return int(cursor.rowcount)
 
 
-def _from_json(table: Table, parts: list[Part], records: list[Any], connection: BaseDatabaseWrapper) -> int:
-    quote = _quoting(connection)
+def _from_json(batch: Batch, records: list[Any], connection: BaseDatabaseWrapper) -> int:
+    table, parts = batch.table, batch.parts
+    quote: _Quote = connection.ops.quote_name
     name = quote(table.model._meta.db_table)
     with connection.cursor() as cursor:
         # The columns' types as they are, not as the model says: the model may be a historical one, or unmanaged.
@@ -103,13 +131,12 @@ def _from_json(table: Table, parts: list[Part], records: list[Any], connection: 
         cursor.execute(
             "SELECT attname, format_type(atttypid, -1) FROM pg_attribute "
             "WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
-            [name.replace("%%", "%")],
+            [name],
         )
         types = dict(cursor.fetchall())
 
         def value(position: int) -> str:
-            kind = types.get(str(parts[position].field.column), "text")
-            return f"({_ALIAS}.value ->> {position})::{kind.replace('%', '%%')}"
+            return f"({_ALIAS}.value ->> {position})::{types.get(str(parts[position].field.column), 'text')}"
 
         sql = (
             f"UPDATE {name} SET {_assignments(table, quote, value)} "  # noqa: S608
@@ -118,8 +145,9 @@ def _from_json(table: Table, parts: list[Part], records: list[Any], connection: 
         return _execute_in_parts(cursor, sql, records, lambda: BYTES)
 
 
-def _from_json_table(table: Table, parts: list[Part], records: list[Any], connection: BaseDatabaseWrapper) -> int:
-    quote = _quoting(connection)
+def _from_json_table(batch: Batch, records: list[Any], connection: BaseDatabaseWrapper) -> int:
+    table, parts = batch.table, batch.parts
+    quote: _Quote = connection.ops.quote_name
     name = quote(table.model._meta.db_table)
     keys = len(table.keys)
 
@@ -203,8 +231,3 @@ def _assignments(table: Table, quote: _Quote, value: Callable[[int], str]) -> st
 
 def _same_keys(table: Table, name: str, quote: _Quote, value: Callable[[int], str]) -> str:
     return " AND ".join(f"{name}.{quote(field.column)} = {value(n)}" for n, field in enumerate(table.keys))
-
-
-def _quoting(connection: BaseDatabaseWrapper) -> _Quote:
-    """Quotes a name, and doubles its percent signs, which would be placeholders."""
-    return lambda name: connection.ops.quote_name(name).replace("%", "%%")

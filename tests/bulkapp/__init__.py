@@ -1,0 +1,1 @@
+"""An app with a field of every kind and a primary key of every kind."""
