@@ -197,7 +197,7 @@ def test_a_frozen_worker_that_wakes_after_its_run_was_taken_over_writes_nothing(
     clusters: Callable[..., Cluster],
 ) -> None:
     hasty = {"DJANGO_SETTINGS_MODULE": "tests.lifecycle.hasty"}
-    clusters(**hasty)
+    first = clusters(**hasty)
     run = dispatch.request_run(
         "increment_items_2026_01_01", user="ana", values={"before": 2.0, "after": 1.0}, reason="test"
     )
@@ -205,7 +205,8 @@ def test_a_frozen_worker_that_wakes_after_its_run_was_taken_over_writes_nothing(
     run.refresh_from_db()
     frozen = run.pid
     assert frozen
-    os.kill(frozen, signal.SIGSTOP)
+    # All of it: its pusher would go on to take messages for a worker that does not work.
+    os.killpg(first.process.pid, signal.SIGSTOP)
     try:
         clusters(**hasty)
         until(lambda: ended(run))
@@ -213,8 +214,8 @@ def test_a_frozen_worker_that_wakes_after_its_run_was_taken_over_writes_nothing(
         assert run.pid != frozen
         before = [line.text for line in logs.read(run).lines]
     finally:
-        os.kill(frozen, signal.SIGCONT)
-    # It is awake when it takes a run again.
+        os.killpg(first.process.pid, signal.SIGCONT)
+    # It is awake when it gives a sign of life again.
     clusters_row = Worker.objects.get(pid=frozen)
     until(lambda: Worker.objects.get(pk=clusters_row.pk).seen_at > clusters_row.seen_at)
     time.sleep(3)
