@@ -119,7 +119,16 @@ class ItemsBatch(Batch):
 
 
 class Source(Protocol):
-    """Where batches come from."""
+    """Where batches come from. ``table`` is the one that they are rows of, None where they are not."""
+
+    @property
+    def table(self) -> str | None: ...
+
+    def begin(self, cursor: Any) -> None:
+        """Make ready to go on from the cursor; raises one of our errors where that cannot be."""
+
+    def words(self, cursor: Any) -> str:
+        """Where the cursor is, for a person."""
 
     def next(self, cursor: Any, number: int, size: int) -> tuple[Batch, Any] | None:
         """The batch after the cursor and the cursor after it, or None at the end; asked inside the transaction."""
@@ -133,6 +142,16 @@ class QuerysetSource:
 
     def __init__(self, queryset: QuerySet[Any], using: str) -> None:
         self.keyset = Keyset(queryset, using)
+
+    @property
+    def table(self) -> str:
+        return self.keyset.model._meta.db_table
+
+    def begin(self, cursor: Any) -> None:
+        """Nothing: each batch is found from the cursor."""
+
+    def words(self, cursor: Any) -> str:
+        return repr(cursor)
 
     def next(self, cursor: Any, number: int, size: int) -> tuple[Batch, Any] | None:
         page: Page | None = self.keyset.after(self.keyset.from_json(cursor), size)
@@ -152,11 +171,19 @@ class GeneratorSource:
     batch that was undone.
     """
 
+    table = None
+
     def __init__(self, get_batches: Any, count: Any) -> None:
         self.get_batches = get_batches
         self._count = count
         self._iterator: Iterator[tuple[Sequence[Any], Any]] | None = None
         self._at: Any = None
+
+    def begin(self, cursor: Any) -> None:
+        """Nothing: the generator is given the cursor."""
+
+    def words(self, cursor: Any) -> str:
+        return repr(cursor)
 
     def next(self, cursor: Any, number: int, size: int) -> tuple[Batch, Any] | None:
         if self._iterator is None or self._at != cursor:

@@ -10,22 +10,25 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections, transaction
 from django.db.utils import InterfaceError, OperationalError
 
-from . import checkpoints, conf, databases, hints, quarantine, throttles
+from . import checkpoints, databases, hints, quarantine
 from .batches import Batch, Source
 from .checkpoints import Position
 from .exceptions import BatchFailed, DataMigrationError, QuarantineNotEmpty, StoppedEarly
 from .leases import HeldLease
 from .progress import Progress
 from .reporting import Reporter
+from .samples import Sampler
 from .sizing import next_size
 from .stopping import StopFlag, StopRequested
+from .throttles import Throttle
 
 if TYPE_CHECKING:
     from .management.commands.base import BatchedCommand
 
 RETRIES = 10
-WISHES_SECONDS = 1.0
 """How often a batch is tried again after a transient database error."""
+WISHES_SECONDS = 1.0
+"""Seconds between two looks at what a person wishes."""
 
 
 class BatchRun:
@@ -55,6 +58,8 @@ class BatchRun:
         self.pause = float(command.pause_seconds if asked is None else asked)
         self._wishes_read_at = time.monotonic()
         self._wished: int | None = None
+        # Only a dry run, which keeps nothing, shows rows and says how long the whole would take.
+        self.sampler = Sampler(command.dry_run_samples if lease is None else 0)
 
     def run(self) -> int:
         """Work through all batches; gives the rows done in all, those of earlier runs included.
@@ -67,10 +72,12 @@ class BatchRun:
         if self.commits and self.command.options.get("restart"):
             checkpoints.drop(self.command.migration_name, self.using)
         position = checkpoints.begin(self.command.migration_name, self.using, kept=self.commits)
-        self.tell_start(position)
+        source: Source = self.command.make_source()
+        source.begin(position.cursor)
+        self.tell_start(position, source)
         if position.resumed and self.commits:
             self.retry_quarantined()
-        source: Source = self.command.make_source()
+        throttle = Throttle(self.command, self.using, self.reporter, source.table)
         if position.total is None:
             position.total = source.count()
         size = self.first_size(position)
@@ -82,7 +89,8 @@ class BatchRun:
             if limit is not None and done_here >= limit:
                 self.progress.flush()
                 return self.at_limit(position, done_here)
-            self.wait_while_throttled()
+            if self.lease is not None:
+                throttle.wait(self.stop)
             began = time.monotonic()
             before, position = position, self.next_position(source, position, size)
             if position.exhausted:
@@ -93,6 +101,8 @@ class BatchRun:
             self.progress.update(position.rows, position.total)
             self.rest()
         self.progress.flush()
+        if self.lease is None:
+            self.tell_rehearsal(position)
         self.require_empty_quarantine(position)
         return position.rows
 
@@ -127,7 +137,8 @@ class BatchRun:
                 after.exhausted = True
             else:
                 batch, cursor = found
-                after = position.moved(cursor, self.perform(batch), size)
+                with self.sampler.around(batch):
+                    after = position.moved(cursor, self.perform(batch), size)
             if self.commits:
                 after.store()
                 assert self.lease is not None
@@ -237,7 +248,7 @@ class BatchRun:
 
     # Between batches.
 
-    def tell_start(self, position: Position) -> None:
+    def tell_start(self, position: Position, source: Source) -> None:
         """Say where it begins and what its commits are."""
         if not self.commits and self.lease is not None:
             self.reporter.message(
@@ -246,8 +257,15 @@ class BatchRun:
         if position.resumed:
             self.reporter.message(
                 "info",
-                f"Resuming after batch {position.batches}, {position.rows} rows done, at {position.cursor!r}.",
+                f"Resuming after batch {position.batches}, {position.rows} rows done, "
+                f"at {source.words(position.cursor)}.",
             )
+
+    def tell_rehearsal(self, position: Position) -> None:
+        """What became of a few rows, and how long the whole would take."""
+        self.sampler.estimate(position.total, self.pause / self.first_size(position))
+        for text in self.sampler.words(position.total):
+            self.reporter.message("info", text)
 
     def first_size(self, position: Position) -> int:
         """The option, else what the run before had come to, else what the author set."""
@@ -264,6 +282,7 @@ class BatchRun:
     def at_limit(self, position: Position, batches: int) -> int:
         """The end of a run that was to do only so many batches."""
         if self.lease is None:
+            self.tell_rehearsal(position)
             return position.rows
         raise StoppedEarly(
             f"{self.command.migration_name} stopped after {batches} batches, as --limit-batches says; "
@@ -288,7 +307,11 @@ class BatchRun:
         if not self.commits or time.monotonic() - self._wishes_read_at < WISHES_SECONDS:
             return self._wished
         self._wishes_read_at = time.monotonic()
-        size, pause = checkpoints.wishes(self.command.migration_name, self.using)
+        try:
+            size, pause = checkpoints.wishes(self.command.migration_name, self.using)
+        except (OperationalError, InterfaceError):
+            # The next batch meets the same trouble, and is tried again where that helps.
+            return self._wished
         if pause is not None and pause != self.pause:
             self.reporter.message("info", f"Pause between batches set to {pause:g} s from outside.")
             self.pause = pause
@@ -299,17 +322,3 @@ class BatchRun:
         """The pause between two batches."""
         if self.pause > 0 and self.lease is not None:
             self.stop.wait(self.pause)
-
-    def wait_while_throttled(self) -> None:
-        """Wait while the command or the database says that it is too busy, and say why once."""
-        if self.lease is None:
-            return
-        told = ""
-        while reason := throttles.reason(self.command, self.using):
-            if reason != told:
-                self.reporter.message("warning", f"Waiting: {reason}")
-                told = reason
-            self.stop.wait(conf.get("THROTTLE_SECONDS"))
-            self.stop.check()
-        if told:
-            self.reporter.message("info", "Going on.")

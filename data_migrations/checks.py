@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core import checks
+from django.db import connections
 from django.utils.module_loading import import_string
 
 from . import conf, registry
@@ -63,7 +64,33 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]
                     id="data_migrations.E008",
                 )
             )
+    return found + _throttle_errors(conf.get("THROTTLE"))
+
+
+def _throttle_errors(given: Any) -> list[checks.CheckMessage]:
+    """Unknown keys and values that cannot work in ``DATA_MIGRATIONS["THROTTLE"]``."""
+    if not isinstance(given, dict):
+        return [checks.Error("DATA_MIGRATIONS['THROTTLE'] is not a dict.", id="data_migrations.E010")]
+    found: list[checks.CheckMessage] = []
+    for key, value in given.items():
+        if key not in conf.THROTTLE_DEFAULTS:
+            text, hint = f"has an unknown key {key!r}", f"The known keys are {', '.join(conf.THROTTLE_DEFAULTS)}."
+        elif key == "unreadable" and value not in ("go", "stop"):
+            text, hint = f"has {value!r} for 'unreadable'", 'It takes "go" or "stop".'
+        elif key == "replicas" and (isinstance(value, str) or not set(value) <= set(connections)):
+            text, hint = f"has {value!r} for 'replicas'", "It takes a list of aliases of DATABASES."
+        elif key == "vacuum" and value not in (True, False, None):
+            text, hint = f"has {value!r} for 'vacuum'", "It takes True or None."
+        elif key not in ("unreadable", "replicas", "vacuum") and not _is_limit(value):
+            text, hint = f"has {value!r} for {key!r}", "It takes a number that is not negative, or None for off."
+        else:
+            continue
+        found.append(checks.Error(f"DATA_MIGRATIONS['THROTTLE'] {text}.", hint=hint, id="data_migrations.E010"))
     return found
+
+
+def _is_limit(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value >= 0)
 
 
 @checks.register("data_migrations")

@@ -17,11 +17,33 @@ DEFAULTS: dict[str, Any] = {
     "POLL_SECONDS": 0.5,
     # Seconds between two looks at whether a throttled batched migration may go on.
     "THROTTLE_SECONDS": 1.0,
+    # Limits above which a batched migration waits before its next batch, by indicator; see THROTTLE_DEFAULTS.
+    "THROTTLE": {},
     # Dotted paths of callables; each is called with using=ALIAS and returns a context manager
     # that is entered for runs with disable_audit = True.
     "AUDIT_CONTEXT_MANAGERS": [],
     # Regular expressions; what they match is masked in stored logs.
     "MASK": [],
+}
+
+# What each key of THROTTLE is where it is not given; None is off. On is what a database that is well never
+# shows, so that a small site does not meet it: a standby that far behind, sessions piling up behind locks. Off is what
+# is normal on many: the transaction of a nightly dump, a vacuum of a large table.
+THROTTLE_DEFAULTS: dict[str, Any] = {
+    # Seconds that a replica may be behind.
+    "replication_lag": 10,
+    # PostgreSQL: sessions that may wait for a lock.
+    "blocked_sessions": 10,
+    # PostgreSQL: seconds that the oldest transaction may be open.
+    "oldest_transaction": None,
+    # PostgreSQL: True waits while the command's table is being vacuumed.
+    "vacuum": None,
+    # MariaDB, MySQL: threads that may run at one moment; the default of pt-online-schema-change.
+    "threads_running": 25,
+    # Aliases of DATABASES that are replicas, to be asked for their lag themselves.
+    "replicas": (),
+    # What an indicator that cannot be read means: "go" on without it, or "stop" until it can be.
+    "unreadable": "go",
 }
 
 
@@ -33,6 +55,15 @@ def get(key: str) -> Any:
     """
     default = DEFAULTS[key]
     return getattr(settings, "DATA_MIGRATIONS", {}).get(key, default)
+
+
+def throttle(key: str) -> Any:
+    """The value of one key of ``THROTTLE``.
+
+    Raises:
+        KeyError: the key is not one of ``THROTTLE_DEFAULTS``.
+    """
+    return get("THROTTLE").get(key, THROTTLE_DEFAULTS[key])
 
 
 def lease_seconds() -> float:

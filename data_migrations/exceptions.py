@@ -86,6 +86,10 @@ class DependencyNotApplied(Refused):
     """A data migration or schema migration that this one depends on is not applied. Nothing was started."""
 
 
+class SourceRefused(Refused):
+    """The file that the rows come from cannot be used as it is."""
+
+
 class NotReversible(Refused):
     """This data migration has no reverse_migration(). Nothing was started."""
 

@@ -113,6 +113,7 @@ class Execution:
         self.stop = stop
         self.progress = Progress(reporter, stop)
         self.began = time.monotonic()
+        self.batches: BatchRun | None = None
 
     def run(self) -> Outcome:
         """Do what was asked for and tell the reporter.
@@ -185,6 +186,7 @@ class Execution:
             atomic=self.work.atomic,
             checksum=self.work.source_checksum(),
             started_at=datetime.now(UTC),
+            in_batches=self.work.in_batches,
         )
 
     def check(self) -> None:
@@ -253,6 +255,8 @@ class Execution:
             self.elapsed,
             tuple(rehearsal.changes),
             rehearsal.emails_held,
+            samples=tuple(self.batches.sampler.samples) if self.batches else (),
+            estimated_seconds=self.batches.sampler.estimated_seconds if self.batches else None,
         )
 
     @contextmanager
@@ -331,7 +335,8 @@ class Execution:
     def perform(self, lease: HeldLease | None) -> Any:
         """The author's work and the author's check of it; without a lease in a dry run."""
         if self.work.in_batches and not self.request.reverse:
-            result: Any = BatchRun(cast(Any, self.work), lease, self.reporter, self.progress, self.stop).run()
+            self.batches = BatchRun(cast(Any, self.work), lease, self.reporter, self.progress, self.stop)
+            result: Any = self.batches.run()
         else:
             action = self.work.reverse_migration if self.request.reverse else self.work.perform_migration
             result = action(dry_run=self.request.dry_run)

@@ -69,6 +69,7 @@ class RunInfo:
     atomic: bool
     checksum: str
     started_at: datetime
+    in_batches: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ class Outcome:
     """How a run ended. ``duration`` is in seconds, ``affected_rows`` None where nothing was counted.
 
     ``provisional``: a transaction around the run is still open, and only its commit makes it true.
+    ``samples``, of a dry run in batches: rows as dicts of ``key``, ``before`` and ``after`` (field -> value of what
+    changes, ``after`` None for a deleted row), JSON-serialisable. ``estimated_seconds``: what the whole would take.
     """
 
     kind: OutcomeKind
@@ -85,6 +88,8 @@ class Outcome:
     changes: Sequence[TableChange] = field(default_factory=tuple)
     emails_held: int = 0
     provisional: bool = False
+    samples: Sequence[dict[str, Any]] = ()
+    estimated_seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ class BatchedCommand(IdempotentCommand):
     """"fail", or "quarantine": set aside the rows that fail and go on with the others."""
     dry_run_batches: int = 3
     """How many batches a dry run does; 0 does all."""
+    dry_run_samples: int = 5
+    """How many rows a dry run shows before and after; 0 where nobody should see them."""
 
     # What an author writes.
 

@@ -1,0 +1,116 @@
+"""What a dry run in batches shows: a few rows before and after, and how long the whole would take."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from django.db.models import Model
+
+from . import rate
+from .batches import Batch, QuerysetBatch
+
+ROWS = 5
+"""How many rows are shown."""
+LOOKED_AT = 200
+"""How many rows of the batch are looked at to find some that change."""
+LONGEST = 200
+"""Characters of a text that are shown."""
+
+Sample = dict[str, Any]
+"""``key``, ``before`` and ``after``: field -> value, only of what changes; ``after`` is None for a deleted row."""
+
+
+class Sampler:
+    """Looks at the rows of the first batch that changes some, and at the time that batches take.
+
+    Attributes:
+        samples: what was seen, JSON-serialisable.
+        estimated_seconds: what the whole would take; None where that cannot be told.
+    """
+
+    def __init__(self, rows: int = ROWS) -> None:
+        self.rows = rows
+        self.samples: list[Sample] = []
+        self.estimated_seconds: float | None = None
+        self._seen = 0
+        self._worked = 0.0
+
+    @contextmanager
+    def around(self, batch: Batch) -> Iterator[None]:
+        """Time the block, and compare the batch's first rows before and after it; only rows of a table can be."""
+        keys: list[Any] = []
+        if self.rows > 0 and not self.samples and isinstance(batch, QuerysetBatch):
+            keys = list(batch.queryset.order_by("pk").values_list("pk", flat=True)[:LOOKED_AT])
+            before = self._values(batch, keys)
+        began = time.monotonic()
+        yield
+        self._worked += time.monotonic() - began
+        self._seen += len(batch)
+        if isinstance(batch, QuerysetBatch) and keys:
+            after = self._values(batch, keys)
+            changed = [key for key in keys if before.get(key) != after.get(key)]
+            self.samples = [
+                _sample(batch.keyset.to_json(key), before.get(key, {}), after.get(key)) for key in changed[: self.rows]
+            ]
+
+    def estimate(self, total: int | None, pause_for_a_row: float) -> None:
+        """Take the rows seen for all of them."""
+        if total is not None and self._seen:
+            self.estimated_seconds = total * (self._worked / self._seen + pause_for_a_row)
+
+    def words(self, total: int | None) -> list[str]:
+        """What was seen, for a person."""
+        told = ["\n".join(["Rows before → after:", *lines(self.samples)])] if self.samples else []
+        if total is not None and self.estimated_seconds is not None and self._worked > 0:
+            told.append(
+                f"All {total:,} rows would take about {rate.duration(self.estimated_seconds)}, at the "
+                f"{rate.number(self._seen / self._worked)} rows/s of these {self._seen:,}."
+            )
+        return told
+
+    def _values(self, batch: QuerysetBatch, keys: list[Any]) -> dict[Any, dict[str, Any]]:
+        """The rows of these keys by key, each as field -> value."""
+        rows: Sequence[Model] = list(batch.keyset.only(keys))
+        return {
+            row.pk: {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields} for row in rows
+        }
+
+
+def _sample(key: Any, before: dict[str, Any], after: dict[str, Any] | None) -> Sample:
+    if after is None:
+        return {"key": key, "before": {name: plain(value) for name, value in before.items()}, "after": None}
+    changed = [name for name, value in after.items() if before.get(name) != value]
+    return {
+        "key": key,
+        "before": {name: plain(before.get(name)) for name in changed},
+        "after": {name: plain(after[name]) for name in changed},
+    }
+
+
+def plain(value: Any) -> Any:
+    """A field's value as JSON can hold it, long texts cut."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"{len(value)} bytes"
+    if isinstance(value, dict | list | tuple):
+        value = json.dumps(value, default=str, ensure_ascii=False)
+    text = str(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def lines(samples: Sequence[Sample]) -> list[str]:
+    """The samples in words, a line for each row."""
+    told = []
+    for sample in samples:
+        before, after = sample["before"], sample["after"]
+        if after is None:
+            changes = f"deleted ({', '.join(f'{name} {value!r}' for name, value in before.items())})"
+        else:
+            changes = ", ".join(f"{name} {before[name]!r} → {after[name]!r}" for name in after)
+        told.append(f"  {sample['key']}: {changes}")
+    return told
