@@ -1,5 +1,7 @@
 """Models for the tests' data migrations to change."""
 
+import uuid
+
 from django.db import models
 
 
@@ -23,3 +25,35 @@ class Item(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Token(models.Model):
+    """A row with a UUID for a key."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    amount = models.IntegerField(default=0)
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Label(models.Model):
+    """A row with a text for a key."""
+
+    name = models.CharField(max_length=50, primary_key=True)
+    amount = models.IntegerField(default=0)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Seat(models.Model):
+    """A row with two columns for a key."""
+
+    pk = models.CompositePrimaryKey("hall", "number")
+    hall = models.CharField(max_length=10)
+    number = models.IntegerField()
+    amount = models.IntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.hall}{self.number}"

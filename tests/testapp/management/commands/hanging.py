@@ -13,7 +13,7 @@ class Command(IdempotentCommand):
 
     def add_arguments(self, parser):
         super().add_arguments(parser)
-        parser.add_argument("--how", choices=["statement", "loop", "sleep"], default="sleep")
+        parser.add_argument("--how", choices=["statement", "loop", "sleep", "stubborn"], default="sleep")
 
     def perform_migration(self, dry_run=False):
         self.get_model("testapp.Item").objects.using(self.using).update(amount=5)
@@ -22,6 +22,11 @@ class Command(IdempotentCommand):
             time.sleep(600)
         while self.options["how"] == "loop":
             pass
+        while self.options["how"] == "stubborn":
+            try:
+                time.sleep(600)
+            except BaseException:  # noqa: S112
+                continue
         connection = connections[self.using]
         statement = {
             "postgresql": "SELECT pg_sleep(600)",
