@@ -147,6 +147,12 @@ def unmark(names: Iterable[str], *, using: str, by: str, reason: str = "", door:
     return unmarked
 
 
+def note_accepted(name: str, rows: int, *, using: str, by: str, reason: str, door: Door = Door.MARKED) -> None:
+    """Write into the history that somebody takes quarantined rows as they are, in the current transaction."""
+    words = f"{rows} quarantined row{'s' if rows > 1 else ''}: {reason}"
+    _note(name, Event.ACCEPTED, using, by, door, words)
+
+
 def _require_idle(name: str, using: str) -> None:
     """Lock the lease row to the end of the transaction, so that no run starts under our hands."""
     rows = Lease.objects.using(using)

@@ -40,6 +40,7 @@ class Event(models.TextChoices):
     REVERSED = "reversed", "reversed"
     MARKED = "marked", "marked"
     UNMARKED = "unmarked", "unmarked"
+    ACCEPTED = "accepted", "accepted"
 
 
 class AppendOnlyError(TypeError):

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import transaction
 
-from . import databases
+from . import databases, ledger
 from .models import QuarantinedRow
 
 
@@ -40,13 +40,25 @@ def release(name: str, using: str, released: Sequence[Any]) -> None:
     QuarantinedRow.objects.using(using).filter(name=name, key__in=texts, accepted_at=None).delete()
 
 
+def every(name: str, using: str) -> list[QuarantinedRow]:
+    """All rows set aside, the accepted ones too, oldest first."""
+    return list(QuarantinedRow.objects.using(using).filter(name=name))
+
+
 def accept(name: str, using: str, *, by: str, reason: str) -> int:
-    """Take it that these rows stay as they are; gives how many. They are kept, with who and why."""
-    return (
-        QuarantinedRow.objects.using(using)
-        .filter(name=name, accepted_at=None)
-        .update(accepted_by=by, accepted_reason=reason, accepted_at=databases.now(using))
-    )
+    """Take it that these rows stay as they are; gives how many. They are kept, with who and why, and so is the history.
+
+    The run that finds the quarantine accepted counts as applied.
+    """
+    with transaction.atomic(using=using):
+        count = (
+            QuarantinedRow.objects.using(using)
+            .filter(name=name, accepted_at=None)
+            .update(accepted_by=by, accepted_reason=reason, accepted_at=databases.now(using))
+        )
+        if count:
+            ledger.note_accepted(name, count, using=using, by=by, reason=reason)
+    return count
 
 
 def sift(

@@ -1,7 +1,8 @@
-"""The reporter of a shell: sentences, and a progress bar where there is a terminal."""
+"""The reporter of a shell: sentences, and a progress bar where there is a terminal, else a line now and then."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from django.core.management.base import OutputWrapper
@@ -9,7 +10,13 @@ from django.core.management.color import Style
 from tqdm import tqdm
 
 from .exceptions import MigrationFailed
+from .rate import Rate
 from .reporting import Holder, Outcome, OutcomeKind, Reporter, RunInfo
+
+LINE_SECONDS = 30.0
+"""Seconds between two lines of progress in a log."""
+SOON_SECONDS = 5.0
+"""Seconds after which the next tenth is worth a line before that, so that a quick run has none."""
 
 
 class TerminalReporter(Reporter):
@@ -23,6 +30,9 @@ class TerminalReporter(Reporter):
         self.verbosity = verbosity
         self.name = ""
         self.bar: tqdm[Any] | None = None
+        self.rate: Rate | None = None
+        self._line_at = 0.0
+        self._tenth = 0
 
     def started(self, run: RunInfo) -> None:
         self.name = run.name
@@ -40,13 +50,35 @@ class TerminalReporter(Reporter):
             self._say(style(text))
 
     def progress(self, done: int, total: int | None) -> None:
-        if not self.stderr.isatty() or self.verbosity < 1:
+        if self.verbosity < 1:
+            return
+        if not self.stderr.isatty():
+            self._progress_line(done, total)
             return
         if self.bar is None:
-            self.bar = tqdm(total=total, file=vars(self.stderr)["_out"], unit="row", leave=False, dynamic_ncols=True)
+            self.bar = tqdm(
+                initial=done,
+                total=total,
+                file=vars(self.stderr)["_out"],
+                unit="row",
+                leave=False,
+                dynamic_ncols=True,
+            )
         if total is not None and self.bar.total != total:
             self.bar.total = total
         self.bar.update(done - self.bar.n)
+
+    def _progress_line(self, done: int, total: int | None) -> None:
+        """Write where the run is, if the last line is old enough."""
+        now = time.monotonic()
+        tenth = done * 10 // total if total else 0
+        if self.rate is None:
+            self.rate, self._line_at, self._tenth = Rate(), now, tenth
+        self.rate.update(done, now)
+        since = now - self._line_at
+        if since >= LINE_SECONDS or (tenth > self._tenth and since >= SOON_SECONDS):
+            self._say(self.rate.words(total))
+            self._line_at, self._tenth = now, tenth
 
     def finished(self, outcome: Outcome) -> None:
         self._close_bar()

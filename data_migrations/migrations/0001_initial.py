@@ -105,6 +105,7 @@ class Migration(migrations.Migration):
                             ("reversed", "reversed"),
                             ("marked", "marked"),
                             ("unmarked", "unmarked"),
+                            ("accepted", "accepted"),
                         ],
                         max_length=10,
                     ),

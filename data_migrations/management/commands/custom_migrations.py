@@ -13,14 +13,15 @@ from ...exceptions import UnknownMigration
 from ...models import NAME_LENGTH
 from ...reporting import Door
 from ...status import MigrationStatus, State, statuses
+from ..batches import BatchVerbs
 
 
-class Command(BaseCommand):
+class Command(BatchVerbs, BaseCommand):
     help = "Show which data migrations are applied, and mark or unmark their records."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """One subparser for each verb."""
-        verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|mark|unmark")
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|mark|unmark|quarantine|tune")
         listing = verbs.add_parser("list", help="All registered and all recorded data migrations.")
         listing.add_argument("--name", default="", metavar="TEXT", help="Only those whose name contains this.")
         listing.add_argument("--pending", action="store_true", help="Only those that are not applied.")
@@ -38,7 +39,7 @@ class Command(BaseCommand):
                 action="store_true",
                 help="Take names that are neither in the code nor recorded.",
             )
-        for verb in (listing, mark, unmark):
+        for verb in (listing, mark, unmark, *self.add_batch_verbs(verbs)):
             verb.add_argument("--database", default=DEFAULT_DB_ALIAS, help="The database alias.")
 
     def handle(self, *args: Any, **options: Any) -> None:
