@@ -93,7 +93,7 @@ def test_what_a_killed_run_printed_while_it_held_the_file_is_stored_by_the_next_
 ) -> None:
     run = migrated.start("increment", "--lines", "50", "--before", "60")
     try:
-        until(lambda: any('"begun"' in path.read_text() for path in Path(f"{migrated.path}.spool").glob("*/*/0*")))
+        until(lambda: any('"o", "begun"' in path.read_text() for path in Path(f"{migrated.path}.spool").glob("*/*/0*")))
     finally:
         run.kill()
         run.communicate()
