@@ -58,6 +58,8 @@ class BatchRun:
         self.pause = float(command.pause_seconds if asked is None else asked)
         self._wishes_read_at = time.monotonic()
         self._wished: int | None = None
+        # Whether every batch there is was done.
+        self.is_through = False
         # Only a dry run, which keeps nothing, shows rows and says how long the whole would take.
         self.sampler = Sampler(command.dry_run_samples if lease is None else 0)
 
@@ -100,6 +102,7 @@ class BatchRun:
             size = self.size_after(size, position.rows - before.rows, seconds)
             self.progress.update(position.rows, position.total)
             self.rest()
+        self.is_through = True
         self.progress.flush()
         if self.lease is None:
             self.tell_rehearsal(position)

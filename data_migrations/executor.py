@@ -7,82 +7,30 @@ resolve -> gate -> lease -> already applied? -> transaction, audit off -> perfor
 from __future__ import annotations
 
 import io
-import os
 import time
 import traceback
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from getpass import getuser
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
-from django.core.management.base import OutputWrapper
 from django.db import connections, transaction
-from django.db.migrations.recorder import MigrationRecorder
 from django.db.utils import Error, InterfaceError, OperationalError
 
-from . import arguments, audit, checkpoints, conf, databases, hints, leases, ledger, registry, stopping
+from . import arguments, audit, checkpoints, conf, databases, failures, gates, leases, ledger, registry, stopping
 from .batchrun import BatchRun
 from .capture import captured
 from .changes import ChangeCounter
 from .dryrun import undone
-from .exceptions import (
-    DataMigrationError,
-    DependencyNotApplied,
-    LeaseLost,
-    MigrationFailed,
-    Misconfigured,
-    NotReversible,
-    StoppedEarly,
-    VerificationFailed,
-)
+from .exceptions import DataMigrationError, LeaseLost, Misconfigured, NotReversible
 from .leases import HeldLease
 from .models import NAME_LENGTH
 from .progress import Progress
 from .reporting import Broadcast, Door, Outcome, OutcomeKind, Reporter, RunInfo, registered
 from .stopping import StopFlag, StopRequested
-
-
-class Work(Protocol):
-    """What can be run: a command, or the body of ``run_once``."""
-
-    in_batches: bool
-    migration_name: str
-    atomic: bool
-    disable_audit: bool
-    depends_on: Sequence[str]
-    requires_schema: Sequence[tuple[str, str]]
-
-    @property
-    def command_name(self) -> str: ...
-    @classmethod
-    def is_reversible(cls) -> bool: ...
-    def bind(self, request: RunRequest, progress: Progress) -> None: ...
-    def streams(self) -> Sequence[OutputWrapper]: ...
-    def source_checksum(self) -> str: ...
-    def perform_migration(self, dry_run: bool = False) -> Any: ...
-    def reverse_migration(self, dry_run: bool = False) -> Any: ...
-    def verify(self) -> Any: ...
-
-
-@dataclass(frozen=True)
-class RunRequest:
-    """What is asked for. ``lock_timeout`` is in seconds; ``arguments`` are masked already."""
-
-    using: str = "default"
-    door: Door = Door.CODE
-    by: str = ""
-    reason: str = ""
-    dry_run: bool = False
-    force: bool = False
-    reverse: bool = False
-    wait: bool = True
-    lock_timeout: float | None = None
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    apps: Any = None
-    key: str = field(default_factory=lambda: uuid.uuid4().hex)
+from .work import RunRequest, Work
 
 
 class Turn:
@@ -151,7 +99,7 @@ class Execution:
                 with self.interruptible():
                     yield
         except BaseException as error:
-            named = self.named(error)
+            named = failures.named(error, self.work, self.request, self.stop)
             ours = isinstance(error, DataMigrationError | StopRequested) and error.__cause__ is None
             text = "" if ours else traceback.format_exc()
             self.reporter.failed(named, text)
@@ -201,25 +149,7 @@ class Execution:
         databases.require(self.using)
         ledger.require_tables(self.using)
         if not self.request.reverse and not self.is_settled():
-            self.gate()
-
-    def gate(self) -> None:
-        """Refuse while something that comes first is not applied."""
-        applied = ledger.applied(self.using)
-        missing = [name for name in self.work.depends_on if name not in applied]
-        if missing:
-            raise DependencyNotApplied(
-                f"{self.name} depends on {', '.join(missing)}, not applied in {self.using!r} yet. "
-                "Nothing was run. Run that first, then this again."
-            )
-        if self.work.requires_schema:
-            known = MigrationRecorder(connections[self.using]).applied_migrations()
-            absent = [".".join(key) for key in map(tuple, self.work.requires_schema) if key not in known]
-            if absent:
-                raise DependencyNotApplied(
-                    f"{self.name} needs the schema of {', '.join(absent)}, not applied in {self.using!r} yet. "
-                    'Nothing was run. Run "manage.py migrate" first, then this again.'
-                )
+            gates.require_dependencies(self.work, self.using)
 
     def is_settled(self) -> bool:
         """Whether there is nothing to do: applied and not forced, or to be reversed and not applied."""
@@ -312,7 +242,7 @@ class Execution:
     @contextmanager
     def transaction(self, lease: HeldLease) -> Iterator[None]:
         """The transaction around work and record, for what is atomic."""
-        if self.work.in_batches or not self.work.atomic:
+        if not self.work.atomic or (self.work.in_batches and not self.request.reverse):
             yield
             return
         with transaction.atomic(using=self.using):
@@ -341,7 +271,8 @@ class Execution:
             action = self.work.reverse_migration if self.request.reverse else self.work.perform_migration
             result = action(dry_run=self.request.dry_run)
             self.progress.flush()
-        if not self.request.reverse:
+        # The first batches alone are nothing to verify.
+        if not self.request.reverse and not (self.batches and not self.batches.is_through):
             self.verify()
         return result
 
@@ -350,16 +281,14 @@ class Execution:
         try:
             self.work.verify()
         except Exception as error:
-            kept = "Its changes were undone." if self.work.atomic else "Its changes are there: it is not atomic."
-            raise VerificationFailed(
-                f"verify() of {self.name} did not accept the result: {_sentence(error)} {kept} It is not recorded "
-                "as applied; mend the cause and run it again."
-            ) from error
+            raise failures.unverified(error, self.work, self.request) from error
 
     def outcome(self, result: Any, rows: int) -> Outcome:
         """What this turn's work came to."""
         kind = OutcomeKind.REVERSED if self.request.reverse else OutcomeKind.APPLIED
-        return Outcome(kind, _text(result), rows, self.elapsed)
+        # Of batches, those of earlier runs count as well.
+        affected = result if self.batches else rows
+        return Outcome(kind, _text(result), affected, self.elapsed)
 
     def record(self, lease: HeldLease, outcome: Outcome) -> None:
         """Fence, ledger and release, in the transaction of the work if it has one, else in one of their own."""
@@ -398,58 +327,9 @@ class Execution:
         if turn.outcome is None or row.owner == lease.owner:
             raise error
 
-    def named(self, error: BaseException) -> BaseException:
-        """The error as a person should read it."""
-        if isinstance(error, DataMigrationError):
-            return error
-        if isinstance(error, StopRequested | KeyboardInterrupt):
-            reason = str(error) or "KeyboardInterrupt"
-            if reason == "lease lost":
-                return LeaseLost()
-            return StoppedEarly(
-                f"{self.name} was stopped ({reason}). {self.kept()} It is not recorded as applied; run it again "
-                "to go on.",
-                reason=reason,
-            )
-        if isinstance(error, GeneratorExit):
-            return error
-        if self.stop.reason is not None and isinstance(error, OperationalError):
-            # The interrupted statement speaks of itself: "interrupted", "canceling statement due to user request".
-            return self.named(StopRequested(self.stop.reason))
-        hint = hints.for_error(error)
-        return MigrationFailed(
-            f"{self.name} failed: {_sentence(error)} {self.kept()} It is not recorded as applied; "
-            f"mend the cause and run it again.{' ' + hint if hint else ''}"
-        )
-
-    def kept(self) -> str:
-        """What became of the work of a run that did not come to its end."""
-        if self.work.in_batches and not self.request.dry_run:
-            return "Its committed batches are kept, and the next run goes on after them."
-        if self.work.atomic or self.request.dry_run:
-            return "Nothing was kept: its transaction was rolled back."
-        return "It is not atomic, so what it did until then is kept."
-
-
-def _sentence(error: BaseException) -> str:
-    text = str(error).strip()
-    name = type(error).__name__
-    return f"{name}: {text}" + ("" if text.endswith((".", "!", "?")) else ".") if text else f"{name}."
-
 
 def _text(result: Any) -> str:
     return "" if result is None else str(result).replace("\x00", "")
-
-
-def current_actor() -> str:
-    """Who starts a run from a shell: ``DATA_MIGRATIONS_ACTOR``, else the one behind sudo, else the user."""
-    for variable in ("DATA_MIGRATIONS_ACTOR", "SUDO_USER"):
-        if os.environ.get(variable):
-            return os.environ[variable][:150]
-    try:
-        return getuser()[:150]
-    except (KeyError, OSError, ImportError):
-        return f"uid {os.getuid()}"
 
 
 def execute(

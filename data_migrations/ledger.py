@@ -167,6 +167,7 @@ def _require_idle(name: str, using: str) -> None:
     # An interrupted run is settled by a person's word.
     row.owner, row.session, row.expires_at, row.unfinished = "", "", None, False
     row.save(using=using)
+    Checkpoint.objects.using(using).filter(name=name).delete()
 
 
 def _note(name: str, event: Event, using: str, by: str, door: Door, reason: str, run_key: str = "") -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from .. import checkpoints, databases, executor, ledger, quarantine, registry
+from .. import checkpoints, databases, ledger, quarantine, registry
 from ..exceptions import Refused, UnknownMigration
 from ..models import QuarantinedRow
+from ..work import current_actor
 
 
 class BatchVerbs(BaseCommand):
@@ -37,7 +38,7 @@ class BatchVerbs(BaseCommand):
         if accept:
             if not reason.strip():
                 raise CommandError("Say why with --reason TEXT; it is kept in the history. Nothing was changed.")
-            count = quarantine.accept(name, database, by=executor.current_actor(), reason=reason)
+            count = quarantine.accept(name, database, by=current_actor(), reason=reason)
             if not count:
                 self.stdout.write(f"{name} has no quarantined rows to accept.")
                 return

@@ -22,6 +22,7 @@ from ..progress import Progress
 from ..reporting import Door, Outcome
 from ..stopping import StopFlag
 from ..terminal import TerminalReporter
+from ..work import RunRequest, current_actor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -108,7 +109,7 @@ class RunDataMigration(Operation):
         ledger.remove(
             command.migration_name,
             using=using,
-            by=executor.current_actor(),
+            by=current_actor(),
             door=Door.MIGRATE,
             reason=f"{app_label} migrated backwards; the command has no reverse_migration",
             event=Event.UNMARKED,
@@ -144,10 +145,10 @@ class RunDataMigration(Operation):
         command.accept(options)
         # As RunPython does: models rendered before a delayed change would be stale.
         state.clear_delayed_apps_cache()
-        request = executor.RunRequest(
+        request = RunRequest(
             using=schema_editor.connection.alias,
             door=Door.MIGRATE,
-            by=executor.current_actor(),
+            by=current_actor(),
             reverse=reverse,
             arguments=arguments.masked(command, options),
             apps=state.apps,
@@ -181,7 +182,7 @@ class _Block:
     def is_reversible(cls) -> bool:
         return False
 
-    def bind(self, request: executor.RunRequest, progress: Progress) -> None:
+    def bind(self, request: RunRequest, progress: Progress) -> None:
         pass
 
     def streams(self) -> Sequence[OutputWrapper]:
@@ -247,7 +248,7 @@ class run_once:
         self._stack: list[tuple[ExitStack, executor.Execution, executor.Turn]] = []
 
     def __enter__(self) -> bool:
-        request = executor.RunRequest(by=executor.current_actor(), door=Door.CODE, **self.options)
+        request = RunRequest(by=current_actor(), door=Door.CODE, **self.options)
         execution = executor.prepare(_Block(self.name, self.atomic), request, [])
         with ExitStack() as stack:
             stack.enter_context(execution.reported())

@@ -264,3 +264,34 @@ def test_a_transient_error_has_the_batch_tried_again(many, amounts, listener, mo
     command(reporters=[listener])
     assert amounts() == [1] * 100
     assert sum("Trying it again" in text for _, text in listener.of("message")) == 2
+
+
+def test_marking_settles_an_interrupted_one(many, run):
+    with pytest.raises(StoppedEarly):
+        run("batch_increment", "--limit-batches", "2")
+    assert state() == State.INTERRUPTED
+    run("custom_migrations", "mark", INCREMENT)
+    assert state() == State.APPLIED
+    assert not Checkpoint.objects.exists()
+
+
+def test_the_record_counts_the_rows_of_earlier_runs_too(many, run):
+    with pytest.raises(StoppedEarly):
+        run("batch_increment", "--limit-batches", "2")
+    run("batch_increment")
+    assert ledger.get(INCREMENT, "default").affected_rows == 100
+
+
+def test_verify_sees_the_whole_and_not_the_first_batches(many, run, monkeypatch):
+    from data_migrations.exceptions import VerificationFailed
+    from tests.testapp.management.commands.batch_increment import Command
+
+    def verify(self):
+        if Item.objects.filter(amount=0).exists():
+            raise ValueError("some are left")
+        raise ValueError("none is left")
+
+    monkeypatch.setattr(Command, "verify", verify)
+    run("batch_increment", "--dry-run")
+    with pytest.raises(VerificationFailed, match="none is left. Its committed batches are kept"):
+        run("batch_increment")

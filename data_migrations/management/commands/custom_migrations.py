@@ -8,11 +8,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS
 
-from ... import databases, executor, ledger, registry
+from ... import databases, ledger, registry
 from ...exceptions import UnknownMigration
 from ...models import NAME_LENGTH
 from ...reporting import Door
 from ...status import MigrationStatus, State, statuses
+from ...work import current_actor
 from ..batches import BatchVerbs
 
 
@@ -72,7 +73,7 @@ class Command(BatchVerbs, BaseCommand):
         self._require_known(names, database, allow_unregistered)
         checksums = {m.name: m.checksum for m in registry.all_migrations()}
         done = ledger.mark(
-            names, using=database, by=executor.current_actor(), reason=reason, door=Door.MARKED, checksums=checksums
+            names, using=database, by=current_actor(), reason=reason, door=Door.MARKED, checksums=checksums
         )
         self._say(names, done, "Marked as applied: ", "Already applied: ")
 
@@ -83,7 +84,7 @@ class Command(BatchVerbs, BaseCommand):
         databases.require(database)
         ledger.require_tables(database)
         self._require_known(names, database, allow_unregistered)
-        done = ledger.unmark(names, using=database, by=executor.current_actor(), reason=reason)
+        done = ledger.unmark(names, using=database, by=current_actor(), reason=reason)
         self._say(names, done, "Record removed: ", "Was not applied: ")
 
     def _require_known(self, names: list[str], database: str, allow_unregistered: bool) -> None:

@@ -14,6 +14,7 @@ from ....progress import Progress
 from ....reporting import Door
 from ....stopping import StopFlag
 from ....terminal import TerminalReporter
+from ....work import RunRequest, current_actor
 
 T = TypeVar("T")
 
@@ -120,10 +121,10 @@ class IdempotentCommand(BaseCommand):
         """Run as the options ask, and tell the shell."""
         self.accept(options)
         self.verbosity = options["verbosity"]
-        request = executor.RunRequest(
+        request = RunRequest(
             using=options["database"] or DEFAULT_DB_ALIAS,
             door=Door.SHELL if self._called_from_command_line else Door.CODE,  # type: ignore[attr-defined]
-            by=executor.current_actor(),
+            by=current_actor(),
             dry_run=options["dry_run"],
             force=options["force"],
             reverse=options["reverse"],
@@ -152,7 +153,7 @@ class IdempotentCommand(BaseCommand):
         """Take the values of the command's own arguments."""
         self.options = options
 
-    def bind(self, request: executor.RunRequest, progress: Progress) -> None:
+    def bind(self, request: RunRequest, progress: Progress) -> None:
         """Take on the database, the models and the progress of one run."""
         self.using = request.using
         self._apps = request.apps or current_apps

@@ -1,0 +1,58 @@
+"""How a run that did not come to its end is told to a person: what happened, what was kept, what next."""
+
+from __future__ import annotations
+
+from django.db.utils import OperationalError
+
+from . import hints
+from .exceptions import DataMigrationError, LeaseLost, MigrationFailed, StoppedEarly, VerificationFailed
+from .stopping import StopFlag, StopRequested
+from .work import RunRequest, Work
+
+
+def named(error: BaseException, work: Work, request: RunRequest, stop: StopFlag) -> BaseException:
+    """The error as one of ours; ours stay as they are."""
+    name = work.migration_name
+    if isinstance(error, DataMigrationError | GeneratorExit):
+        return error
+    if isinstance(error, OperationalError) and stop.reason is not None:
+        # An interrupted statement speaks of itself: "interrupted", "canceling statement due to user request".
+        error = StopRequested(stop.reason)
+    if isinstance(error, StopRequested | KeyboardInterrupt):
+        reason = str(error) or "KeyboardInterrupt"
+        if reason == "lease lost":
+            return LeaseLost()
+        return StoppedEarly(
+            f"{name} was stopped ({reason}). {kept(work, request)} It is not recorded as applied; run it again "
+            "to go on.",
+            reason=reason,
+        )
+    hint = hints.for_error(error)
+    return MigrationFailed(
+        f"{name} failed: {sentence(error)} {kept(work, request)} It is not recorded as applied; "
+        f"mend the cause and run it again.{' ' + hint if hint else ''}"
+    )
+
+
+def unverified(error: Exception, work: Work, request: RunRequest) -> VerificationFailed:
+    """The error of the author's ``verify``."""
+    return VerificationFailed(
+        f"verify() of {work.migration_name} did not accept the result: {sentence(error)} {kept(work, request)} "
+        "It is not recorded as applied; mend the cause and run it again."
+    )
+
+
+def kept(work: Work, request: RunRequest) -> str:
+    """What became of the work."""
+    if work.in_batches and not request.dry_run and not request.reverse:
+        return "Its committed batches are kept, and the next run goes on after them."
+    if work.atomic or request.dry_run:
+        return "Nothing was kept: its transaction was rolled back."
+    return "It is not atomic, so what it did until then is kept."
+
+
+def sentence(error: BaseException) -> str:
+    """The error's type and text, with a full stop."""
+    text = str(error).strip()
+    name = type(error).__name__
+    return f"{name}: {text}" + ("" if text.endswith((".", "!", "?")) else ".") if text else f"{name}."
