@@ -42,7 +42,7 @@ class Batch:
     """What is to be written to one table.
 
     Args:
-        parts: the columns as the statement carries them, those of the primary key first.
+        parts: the columns as the statement carries them, those of the primary key last.
         alone: rows that no bulk statement can carry, by position: their keys and their values, for the ORM.
     """
 
@@ -67,7 +67,7 @@ def prepare(table: Table, rows: list[Any], connection: BaseDatabaseWrapper) -> B
     as_they_are = _writer(connection) is _execute_many
     odd: set[int] = set()
     parts = []
-    for column in (*keys, *columns):
+    for column in (*columns, *keys):
         part = Part(column.field, column.values) if as_they_are else as_texts(column, connection)
         parts.append(part)
         odd |= column.odd | part.unwritable
@@ -110,14 +110,13 @@ def _writer(connection: BaseDatabaseWrapper) -> _Writer:
 def _execute_many(batch: Batch, records: list[Any], connection: BaseDatabaseWrapper) -> int:
     table = batch.table
     quote: _Quote = connection.ops.quote_name
-    keys = len(table.keys)
     sql = (
         f"UPDATE {quote(table.model._meta.db_table)} "  # noqa: S608
         f"SET {', '.join(f'{quote(field.column)} = %s' for field in table.fields)} "
         f"WHERE {' AND '.join(f'{quote(field.column)} = %s' for field in table.keys)}"
     )
     with connection.cursor() as cursor:
-        cursor.executemany(sql, [record[keys:] + record[:keys] for record in records])
+        cursor.executemany(sql, records)
         return int(cursor.rowcount)
 
 
@@ -149,15 +148,15 @@ def _from_json_table(batch: Batch, records: list[Any], connection: BaseDatabaseW
     table, parts = batch.table, batch.parts
     quote: _Quote = connection.ops.quote_name
     name = quote(table.model._meta.db_table)
-    keys = len(table.keys)
+    fields = len(table.fields)
 
     def value(position: int) -> str:
         column = f"{_ALIAS}.c{position}"
         return f"UNHEX({column})" if parts[position].hexadecimal else column
 
     with connection.cursor() as cursor:
-        columns = _key_columns(table, parts[:keys], connection, cursor)
-        columns += [f"c{n} LONGTEXT CHARACTER SET utf8mb4 PATH '$[{n}]'" for n in range(keys, len(parts))]
+        columns = [f"c{n} LONGTEXT CHARACTER SET utf8mb4 PATH '$[{n}]'" for n in range(fields)]
+        columns += _key_columns(table, parts[fields:], connection, cursor)
         # A join from the right: the rows that came are looked up in the table, never the other way round, whatever the
         # optimizer believes of the table's size.
         sql = (
@@ -180,7 +179,7 @@ def _key_columns(table: Table, parts: list[Part], connection: BaseDatabaseWrappe
         )
         collations = dict(cursor.fetchall())
     columns = []
-    for position, part in enumerate(parts):
+    for position, part in enumerate(parts, start=len(table.fields)):
         if part.is_text:
             collation = collations.get(str(part.field.column))
             kind = f"VARCHAR({max(1, *map(len, map(str, part.values)))}) CHARACTER SET "
@@ -225,9 +224,9 @@ def _halves(records: list[Any], room: Callable[[], int]) -> Iterator[str]:
 
 
 def _assignments(table: Table, quote: _Quote, value: Callable[[int], str]) -> str:
-    fields = enumerate(table.fields, start=len(table.keys))
-    return ", ".join(f"{quote(field.column)} = {value(position)}" for position, field in fields)
+    return ", ".join(f"{quote(field.column)} = {value(n)}" for n, field in enumerate(table.fields))
 
 
 def _same_keys(table: Table, name: str, quote: _Quote, value: Callable[[int], str]) -> str:
-    return " AND ".join(f"{name}.{quote(field.column)} = {value(n)}" for n, field in enumerate(table.keys))
+    keys = enumerate(table.keys, start=len(table.fields))
+    return " AND ".join(f"{name}.{quote(field.column)} = {value(n)}" for n, field in keys)
