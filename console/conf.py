@@ -34,6 +34,8 @@ DEFAULTS: dict[str, Any] = {
     "HEARTBEAT_SECONDS": 5,
     # Seconds between two looks at whether somebody asked a run to stop.
     "CONTROL_SECONDS": 1,
+    # Seconds a run that is stopped by force gets to unwind before its worker process is ended.
+    "FORCE_STOP_SECONDS": 3,
     # Seconds without a sign of life after which a run counts as interrupted.
     "STUCK_SECONDS": 30,
     # Seconds after which the bell is rung again for a run that no worker took.

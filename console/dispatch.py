@@ -82,6 +82,7 @@ def request_run(
         enqueued_at=now,
         checksum=migration.checksum,
         atomic=migration.atomic,
+        in_batches=migration.in_batches and kind == Kind.RUN,
         release=conf.get("RELEASE"),
         **_asker(user),
     )
@@ -135,22 +136,27 @@ def request_cancel(run_id: int, user: Any) -> bool:
         **who,
     ):
         return True
-    return _control(run_id, Control.CANCEL, who)
+    return _control(run_id, Control.CANCEL, user, over=(Control.NONE, Control.PAUSE))
+
+
+def request_force(run_id: int, user: Any) -> bool:
+    """End a running run whatever it does, within seconds. False: it is not running."""
+    return _control(run_id, Control.FORCE, user, over=(Control.NONE, Control.PAUSE, Control.CANCEL))
 
 
 def request_pause(run_id: int, user: Any) -> bool:
-    """Have a running run stop at its next safe point, to go on later. False: it is not running."""
-    return _control(run_id, Control.PAUSE, {"control_by": _name(user), "control_at": timezone.now()})
+    """Have a running run stop at its next safe point, to go on later. False: it is not running, or to be cancelled."""
+    return _control(run_id, Control.PAUSE, user, over=(Control.NONE,))
 
 
 def request_resume(run_id: int, user: Any) -> bool:
     """Put a paused or interrupted run back into the queue. False: it is neither."""
     now = timezone.now()
-    run = Run.objects.filter(pk=run_id, door=Door.WORKER.value).first()
-    if run is None or not states.transition(
+    if not states.transition(
         run_id,
         Status.ENQUEUED,
         expect=(Status.PAUSED, Status.INTERRUPTED),
+        where={"door": Door.WORKER.value},
         enqueued_at=now,
         rung_at=None,
         control="",
@@ -163,10 +169,14 @@ def request_resume(run_id: int, user: Any) -> bool:
     return True
 
 
-def _control(run_id: int, word: Control, who: dict[str, Any]) -> bool:
-    """Leave word for the process that has the run; only a worker looks for it."""
-    runs = Run.objects.filter(pk=run_id, status=Status.RUNNING, door=Door.WORKER.value)
-    return runs.update(control=word, **who) == 1
+def _control(run_id: int, word: Control, user: Any, *, over: Iterable[Control]) -> bool:
+    """Leave word for the process that has the run; only a worker looks for it.
+
+    Args:
+        over: the words that this one may take the place of.
+    """
+    runs = Run.objects.filter(pk=run_id, status=Status.RUNNING, door=Door.WORKER.value, control__in=list(over))
+    return runs.update(control=word, control_by=_name(user), control_at=timezone.now()) == 1
 
 
 def mark(names: Iterable[str], *, user: Any, database: str = "default", reason: str) -> list[Run]:

@@ -40,6 +40,7 @@ def head_of(run: RunInfo) -> dict[str, Any]:
             "heartbeat_at": at,
             "attempt": 1,
             "atomic": run.atomic,
+            "in_batches": run.in_batches and kind == Kind.RUN,
             "checksum": run.checksum,
             "release": conf.get("RELEASE"),
             **place,

@@ -37,8 +37,9 @@ class Control(models.TextChoices):
     """What a person asked of a run that is going on."""
 
     NONE = "", "nothing"
-    CANCEL = "cancel", "cancel"
     PAUSE = "pause", "pause"
+    CANCEL = "cancel", "cancel"
+    FORCE = "force", "force stop"
 
 
 class RunQuerySet(models.QuerySet["Run"]):
@@ -85,6 +86,8 @@ class Run(models.Model):
     checksum = models.CharField(max_length=64, blank=True)
     atomic = models.BooleanField(default=True)
     begun = models.BooleanField(default=False)
+    # What it did so far is kept with its checkpoint, so that it goes on there.
+    in_batches = models.BooleanField(default=False)
 
     control = models.CharField(max_length=10, choices=Control.choices, blank=True, default="")
     control_by = models.CharField(max_length=150, blank=True)
@@ -93,11 +96,16 @@ class Run(models.Model):
     progress_done = models.BigIntegerField(null=True, blank=True)
     progress_total = models.BigIntegerField(null=True, blank=True)
     progress_at = models.DateTimeField(null=True, blank=True)
+    # Rows a second, over the last half minute.
+    rate = models.FloatField(null=True, blank=True)
 
     result = models.TextField(blank=True)
     affected_rows = models.BigIntegerField(null=True, blank=True)
     changes = models.JSONField(default=list, blank=True, encoder=DjangoJSONEncoder)
     emails_held = models.PositiveIntegerField(default=0)
+    # Of a dry run: rows before and after, and how many seconds the whole would take.
+    samples = models.JSONField(default=list, blank=True, encoder=DjangoJSONEncoder)
+    estimated_seconds = models.FloatField(null=True, blank=True)
     error_class = models.CharField(max_length=200, blank=True)
     error_message = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
@@ -123,6 +131,7 @@ class Run(models.Model):
             ("dry_run_migration", "Can dry-run data migrations"),
             ("cancel_run", "Can pause, resume and cancel runs"),
             ("force_stop_run", "Can force-stop runs"),
+            ("accept_quarantine", "Can accept quarantined rows"),
             ("approve_run", "Can approve runs"),
             ("mark_migration", "Can mark data migrations as applied"),
             ("unmark_migration", "Can unmark data migrations"),
@@ -175,6 +184,8 @@ class Attempt(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
     outcome = models.CharField(max_length=200, blank=True)
+    # Of a batched run whose process was lost: how many rows were done in all by then.
+    rows = models.BigIntegerField(null=True, blank=True)
     # How many records of its journal are in the database.
     stored = models.BigIntegerField(default=0)
 

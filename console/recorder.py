@@ -10,6 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -47,6 +48,7 @@ class Recorder(Reporter):
         head: whose journal it is, as ``journal.Journal.create`` takes it.
         secrets: values that must not be stored.
         on_control: see ``watch.Watch``.
+        shield: makes a context in which the calling thread is not interrupted.
 
     Raises:
         OSError: there is no place for a journal.
@@ -59,6 +61,7 @@ class Recorder(Reporter):
         secrets: Iterable[Any] = (),
         on_control: Callable[[str], None] | None = None,
         is_stopping: Callable[[], bool] = lambda: False,
+        shield: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._lock = threading.RLock()
         self._mask = Masker(secrets)
@@ -70,6 +73,7 @@ class Recorder(Reporter):
         self._partial: tuple[float, list[tuple[str, str]]] = (0.0, [])
         self._unflushed = 0
         self.control = ""
+        self._shield = shield
         self._on_control = on_control
         self.is_ended = False
         self._status: Status | None = None
@@ -90,7 +94,13 @@ class Recorder(Reporter):
 
     def started(self, run: RunInfo) -> None:
         self._using = run.using
-        self._note("started", checksum=run.checksum, atomic=run.atomic, command_name=run.command_name)
+        self._note(
+            "started",
+            checksum=run.checksum,
+            atomic=run.atomic,
+            in_batches=run.in_batches and not (run.dry_run or run.reverse),
+            command_name=run.command_name,
+        )
 
     def waiting(self, holder: Holder) -> None:
         self.message("info", f"Waiting for {holder}, who is running this migration.")
@@ -101,14 +111,15 @@ class Recorder(Reporter):
 
     def message(self, level: str, text: str) -> None:
         letter = _MESSAGE_LEVELS.get(level, "s")
-        self._add([(letter, line, False) for line in self._finished_lines(text)])
+        with self._shield():
+            self._add([(letter, line, False) for line in self._finished_lines(text)])
 
     def output(self, stream: str, text: str) -> None:
         # What our own threads log while a run goes on in this process is not the run's. And in a child
         # of a fork the lock may be held for ever.
         if threads.is_ours() or os.getpid() != self._pid:
             return
-        with self._lock:
+        with self._shield(), self._lock:
             self._add([(level, line, False) for level, line in self._splitter.feed(stream, text)])
 
     def progress(self, done: int, total: int | None) -> None:
@@ -190,12 +201,13 @@ class Recorder(Reporter):
     def _stopped(self, error: StoppedEarly, message: str) -> None:
         if self.control == "pause":
             status = Status.PAUSED
-        elif self._on_control is not None and self.control != "cancel":
+        elif self._on_control is not None and self.control not in ("cancel", "force"):
             # Not a person but the worker's end stopped it: it goes back into the queue.
             status = Status.ENQUEUED
         else:
             status = Status.CANCELLED
-        self.end(status, f"stopped: {self.control or error.reason}", note=message)
+        why = error.reason if self.control == "force" else self.control or error.reason
+        self.end(status, f"stopped: {why}", note=message)
 
     def end(self, status: Status, outcome: str, **fields: Any) -> None:
         """Write how the attempt ended; the first call counts."""

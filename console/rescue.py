@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 import time
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from django.db import connections
 from django.db.models import Q
-from django.db.utils import OperationalError
+from django.db.utils import Error, OperationalError
 from django.utils import timezone
 
-from data_migrations import databases
+from data_migrations import checkpoints, databases
 from data_migrations.models import Lease
 from data_migrations.processes import Process, machine, started
 from data_migrations.reporting import Door
@@ -26,7 +27,8 @@ from .states import Status
 
 logger = logging.getLogger("console")
 
-# A process that is there but silent (frozen, or busy without letting any thread of its run) gets longer.
+# A process that is there but silent (frozen, or busy without letting any thread of its run) gets longer;
+# not so one that works in batches, of which hardly anything has to be done again.
 SILENT_FACTOR = 4
 # The bell is rung again ever more seldom, but at least so often.
 MAX_RERING = timedelta(minutes=15)
@@ -55,7 +57,7 @@ def _lost(run: Run, now: datetime) -> str:
         return f"Its process on {place} is gone."
     silence = now - (run.heartbeat_at or run.started_at or run.requested_at)
     allowed = timedelta(seconds=conf.get("STUCK_SECONDS"))
-    if process is not None and _is_here(process):
+    if process is not None and _is_here(process) and not run.in_batches:
         allowed *= SILENT_FACTOR
     if silence > allowed:
         return f"Its process on {place} gave no sign of life for {silence.total_seconds():.0f} s."
@@ -71,7 +73,8 @@ def interrupt(run: Run, why: str) -> None:
     """Close the attempt of a run, and put the run back into the queue where that is safe."""
     # What it printed last, and perhaps how it ended, comes first.
     drain.drain_orphans()
-    advice, to = _verdict(run)
+    rows = _rows_done(run)
+    advice, to = _verdict(run, rows)
     now = timezone.now()
     if not states.transition(
         run.pk,
@@ -83,7 +86,7 @@ def interrupt(run: Run, why: str) -> None:
     ):
         return
     logger.warning("Run %s of %s was interrupted. %s %s", run.pk, run.migration, why, advice)
-    Attempt.objects.filter(run=run, number=run.attempt).update(ended_at=now, outcome="interrupted")
+    Attempt.objects.filter(run=run, number=run.attempt).update(ended_at=now, outcome="interrupted", rows=rows)
     store.append(run.pk, [Line(0, time.time(), "s", f"Interrupted: {why} {advice}")])
     if to == Status.ENQUEUED:
         if states.transition(
@@ -92,10 +95,25 @@ def interrupt(run: Run, why: str) -> None:
             _ring_quietly(run.pk)
     elif to == Status.CANCELLED:
         states.transition(run.pk, to, expect=Status.INTERRUPTED, attempt=run.attempt, finished_at=now, control="")
+    elif to == Status.PAUSED:
+        states.transition(run.pk, to, expect=Status.INTERRUPTED, attempt=run.attempt, control="")
 
 
-def _verdict(run: Run) -> tuple[str, Status]:
+def _rows_done(run: Run) -> int | None:
+    """How far a batched run has come, as the database of the data says; None where it does not, or for another one."""
+    if not run.in_batches or run.database not in connections:
+        return None
+    try:
+        checkpoint = checkpoints.find(run.migration, run.database)
+    except Error:
+        return None
+    return checkpoint.rows if checkpoint else 0
+
+
+def _verdict(run: Run, rows: int | None) -> tuple[str, Status]:
     """What is to become of an interrupted run, in words and as a status."""
+    if run.door != Door.WORKER.value and run.in_batches:
+        return "Its finished batches are kept: run it again, and it goes on after them.", Status.INTERRUPTED
     if run.door != Door.WORKER.value:
         return (
             "What an atomic migration did was undone with its transaction. Run it again the way it was started."
@@ -103,15 +121,18 @@ def _verdict(run: Run) -> tuple[str, Status]:
             else "It is not atomic, so a part of its work may be there. Look at the data, then run it again.",
             Status.INTERRUPTED,
         )
-    if run.control == Control.CANCEL:
-        return f"It had been cancelled by {run.control_by}.", Status.CANCELLED
+    if run.control in (Control.CANCEL, Control.FORCE):
+        how = "cancelled" if run.control == Control.CANCEL else "stopped by force"
+        return f"It had been {how} by {run.control_by}.", Status.CANCELLED
+    if run.control == Control.PAUSE and run.in_batches:
+        return f"It had been paused by {run.control_by}; its finished batches are kept.", Status.PAUSED
     if not _is_safe(run):
         return (
             "It is not atomic and its work had begun, so a part of it may be there. Look at the data; then resume "
             "this run, or mark the migration as applied.",
             Status.INTERRUPTED,
         )
-    lost = Attempt.objects.filter(run=run, outcome="interrupted").count() + 1
+    lost = _times_lost(run, rows) + 1
     most = conf.get("MAX_ATTEMPTS")
     if lost >= most:
         return (
@@ -119,12 +140,23 @@ def _verdict(run: Run) -> tuple[str, Status]:
             "out what ends its process (memory, perhaps), then resume this run.",
             Status.INTERRUPTED,
         )
+    if run.in_batches:
+        done = f" ({rows:,} rows)" if rows is not None else ""
+        return f"Its finished batches are kept{done}; another worker goes on after them.", Status.ENQUEUED
     return "Nothing of its work was kept, so it is taken up again by another worker.", Status.ENQUEUED
+
+
+def _times_lost(run: Run, rows: int | None) -> int:
+    """How often it lost its process before; of a batched run, how often since it last came forward."""
+    attempts = Attempt.objects.filter(run=run, outcome="interrupted").order_by("-number").values_list("rows", flat=True)
+    if rows is None:
+        return len(attempts)
+    return sum(1 for _ in takewhile(lambda before: before == rows, attempts))
 
 
 def _is_safe(run: Run) -> bool:
     """Whether running it again does nothing twice."""
-    if run.atomic or run.kind == Kind.DRY_RUN:
+    if run.atomic or run.in_batches or run.kind == Kind.DRY_RUN:
         return True
     if run.begun or run.database not in connections:
         return False

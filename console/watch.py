@@ -12,6 +12,7 @@ from django.db import connections
 from django.db.utils import Error
 
 from data_migrations import databases
+from data_migrations.rate import Rate
 
 from . import conf, journal, spool, store
 from .models import Run
@@ -26,6 +27,8 @@ logger = logging.getLogger("console")
 # After its end a run's thread goes on trying for this long before it leaves the rest to the workers.
 LINGER_SECONDS = 60
 MAX_PAUSE_SECONDS = 5.0
+# What may be asked of a run, each stronger than those before.
+_STRENGTH = ("", "stop", "pause", "cancel", "force", "superseded")
 
 
 class Watch(ConsoleThread):
@@ -35,8 +38,9 @@ class Watch(ConsoleThread):
         drain: what to store.
         number: the attempt.
         before_flush: called before each look at the journal.
-        on_control: called with ``cancel`` or ``pause`` when a person asked for it, with ``stop`` when
-            ``is_stopping`` says so, and with ``superseded`` when a newer attempt has the run.
+        on_control: called with ``pause``, ``cancel`` or ``force`` when a person asked for it, with ``stop``
+            when ``is_stopping`` says so, and with ``superseded`` when a newer attempt has the run. Once
+            for each, and after one never for a weaker one.
         is_stopping: whether this process is asked to end.
         on_done: called when the thread has nothing more to do.
     """
@@ -59,6 +63,7 @@ class Watch(ConsoleThread):
         self.is_stopping = is_stopping
         self.on_done = on_done
         self.progress: tuple[int, int | None] | None = None
+        self._rate = Rate()
         self.is_delayed = False
         self.turned_away = False
         self._wake = threading.Event()
@@ -133,6 +138,8 @@ class Watch(ConsoleThread):
     def _beat(self) -> None:
         now = time.monotonic()
         progress, self.progress = self.progress, None
+        if progress is not None:
+            self._rate.update(progress[0])
         if progress is None and now - self._beat_at < conf.get("HEARTBEAT_SECONDS"):
             return
         fields: dict[str, Any] = {"heartbeat_at": databases.now(spool.alias())}
@@ -141,6 +148,7 @@ class Watch(ConsoleThread):
                 "progress_done": progress[0],
                 "progress_total": progress[1],
                 "progress_at": fields["heartbeat_at"],
+                "rate": self._rate.per_second,
             }
         Run.objects.filter(pk=self.drain.run_id, attempt=self.number, status=Status.RUNNING).update(**fields)
         self._beat_at = now
@@ -160,6 +168,6 @@ class Watch(ConsoleThread):
             self._say("stop")
 
     def _say(self, word: str) -> None:
-        if self.on_control is not None and not self._heard:
+        if self.on_control is not None and _STRENGTH.index(word) > _STRENGTH.index(self._heard):
             self._heard = word
             self.on_control(word)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -18,7 +19,8 @@ from data_migrations.processes import Process
 from data_migrations.reporting import Door
 from data_migrations.stopping import StopFlag
 
-from . import conf, dispatch, presence, sealing, spool, states
+from . import conf, dispatch, forcing, presence, sealing, spool, states
+from .forcing import ForcedStop
 from .models import Attempt, Control, Kind, Run
 from .recorder import Recorder
 from .states import Status
@@ -28,6 +30,7 @@ logger = logging.getLogger("console")
 _WORDS = {
     Control.CANCEL.value: "cancelled",
     Control.PAUSE.value: "paused",
+    Control.FORCE.value: forcing.REASON,
     "stop": "the worker is asked to stop",
     "superseded": "another worker has taken this run over",
 }
@@ -106,11 +109,19 @@ def carry_out(claim: Claim) -> None:
     """Run what was claimed, and see that its end is written whatever happens."""
     run = claim.run
     stop = StopFlag()
+    forced = ForcedStop(stop)
     try:
-        recorder = _recorder(claim, stop)
+        recorder = forced.recorder = _recorder(claim, stop, forced)
     except OSError as error:
         _fail(claim, error)
         return
+    with forced.watching():
+        _carry_out(run, recorder, stop)
+    if recorder.handed_back:
+        dispatch.ring_on_commit(run.pk)
+
+
+def _carry_out(run: Run, recorder: Recorder, stop: StopFlag) -> None:
     try:
         with stopping.signals(stop, lambda text: recorder.message("warning", text)):
             _run(run, recorder, stop)
@@ -122,16 +133,21 @@ def carry_out(claim: Claim) -> None:
         recorder.failed(error, traceback.format_exc())
     finally:
         recorder.end(Status.FAILED, "no end", error_message="The run ended without saying how.")
-    if recorder.handed_back:
-        dispatch.ring_on_commit(run.pk)
 
 
-def _recorder(claim: Claim, stop: StopFlag) -> Recorder:
+def _recorder(claim: Claim, stop: StopFlag, forced: ForcedStop) -> Recorder:
+    def control(word: str) -> None:
+        stop.request(_WORDS.get(word, word))
+        if word == Control.FORCE:
+            forced.begin()
+
     head = {"key": claim.run.key, "attempt": {"number": claim.number}}
     return Recorder(
         head,
         secrets=_secrets(claim.run),
-        on_control=lambda word: stop.request(_WORDS.get(word, word)),
+        on_control=control,
+        # A line that is half written would take its number away from the next one.
+        shield=partial(stop.shield, commits=False),
         is_stopping=presence.is_draining,
     )
 

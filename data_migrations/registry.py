@@ -56,6 +56,11 @@ class RegisteredMigration:
         return self.command_class.atomic if self.command_class else True
 
     @property
+    def in_batches(self) -> bool:
+        """Whether each of its batches is kept with its checkpoint."""
+        return self.command_class is not None and self.command_class.in_batches
+
+    @property
     def depends_on(self) -> tuple[str, ...]:
         """Names of the data migrations that come first."""
         return tuple(self.command_class.depends_on) if self.command_class else ()

@@ -22,10 +22,12 @@ class StopFlag:
 
     def __init__(self) -> None:
         self._reason: str | None = None
-        self._lock = threading.Lock()
+        # A signal's handler may ask while its thread is in here.
+        self._lock = threading.RLock()
         self._event = threading.Event()
         self._interrupters: list[Callable[[], None]] = []
         self._shields = 0
+        self._is_barred = False
 
     @property
     def reason(self) -> str | None:
@@ -63,17 +65,34 @@ class StopFlag:
             self._interrupters.remove(interrupt)
 
     @contextmanager
-    def shield(self) -> Iterator[None]:
-        """Within the block nothing is interrupted: an interrupted commit would leave in doubt what is kept."""
-        self._shields += 1
+    def shield(self, *, commits: bool = True) -> Iterator[None]:
+        """Within the block nothing is interrupted: an interrupted commit would leave in doubt what is kept.
+
+        Raises:
+            StopRequested: the block ``commits``, and that was barred.
+        """
+        self._enter(commits)
         try:
             yield
         finally:
-            self._shields -= 1
+            with self._lock:
+                self._shields -= 1
 
     def settle(self) -> None:
         """From here on nothing is interrupted any more: the run is about to commit its end."""
-        self._shields += 1
+        self._enter(commits=True)
+
+    def _enter(self, commits: bool) -> None:
+        with self._lock:
+            if commits and self._is_barred:
+                raise StopRequested(self._reason)
+            self._shields += 1
+
+    def bar(self) -> bool:
+        """From here on the run commits nothing any more, whatever it does. False: it is committing right now."""
+        with self._lock:
+            self._is_barred = self._is_barred or self._shields == 0
+            return self._is_barred
 
     @property
     def is_shielded(self) -> bool:

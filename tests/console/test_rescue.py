@@ -292,3 +292,61 @@ def test_a_frozen_process_that_holds_its_runs_row_does_not_stop_the_rescue(rung:
         frozen.join()
     run.refresh_from_db()
     assert run.status == Status.ENQUEUED
+
+
+def test_a_dead_run_that_was_to_be_stopped_by_force_is_cancelled(rung: list[int]) -> None:
+    run = lost(control="force", control_by="bea")
+    rescue.sweep()
+    run.refresh_from_db()
+    assert run.status == Status.CANCELLED
+    assert "stopped by force by bea" in run.note
+    assert rung == []
+
+
+def test_a_dead_batched_run_that_was_to_be_paused_is(rung: list[int]) -> None:
+    run = lost(control="pause", control_by="bea", in_batches=True)
+    rescue.sweep()
+    run.refresh_from_db()
+    assert (run.status, run.control) == (Status.PAUSED, "")
+    assert rung == []
+
+
+def test_a_batched_run_is_taken_up_although_it_had_begun_and_says_what_is_kept(rung: list[int]) -> None:
+    run = lost(atomic=False, begun=True, in_batches=True)
+    rescue.sweep()
+    run.refresh_from_db()
+    assert run.status == Status.ENQUEUED
+    assert "Its finished batches are kept (0 rows)" in run.note
+    assert rung == [run.pk]
+
+
+def test_a_batched_run_of_a_shell_says_that_it_goes_on_when_it_is_run_again(rung: list[int]) -> None:
+    run = lost(door="shell", in_batches=True)
+    rescue.sweep()
+    run.refresh_from_db()
+    assert run.status == Status.INTERRUPTED
+    assert "goes on after them" in run.note
+
+
+def test_a_frozen_batched_run_is_taken_over_within_a_minute(rung: list[int]) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        try:
+            run = RunFactory.create(running=True, in_batches=True, heartbeat_at=timezone.now() - timedelta(seconds=31))
+            AttemptFactory.create(run=run, pid=process.pid, machine=machine(), pid_started=started(process.pid))
+            rescue.sweep()
+            run.refresh_from_db()
+            assert run.status == Status.ENQUEUED
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize(("rows", "status"), [((0, 0, 0, 0), Status.INTERRUPTED), ((0, 0, 0, 7), Status.ENQUEUED)])
+def test_a_batched_run_may_lose_its_process_often_while_it_comes_forward(
+    rung: list[int], rows: tuple[int, ...], status: Status
+) -> None:
+    run = lost(in_batches=True, attempt=5)
+    for number, done in enumerate(rows, 1):
+        Attempt.objects.create(run=run, number=number, outcome="interrupted", rows=done)
+    rescue.sweep()
+    run.refresh_from_db()
+    assert run.status == status

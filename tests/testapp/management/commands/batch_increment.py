@@ -16,6 +16,7 @@ class Command(BatchedCommand):
         super().add_arguments(parser)
         parser.add_argument("--each", type=float, default=0.0, help="Seconds to wait in each batch.")
         parser.add_argument("--loaded", action="store_true", help="Load the rows and save them.")
+        parser.add_argument("--hang-at", type=int, default=0, help="The number of the batch to hang in.")
         parser.add_argument("--fail-at", type=int, default=0, help="The number of the batch to fail in.")
 
     def get_queryset(self):
@@ -31,4 +32,4 @@ class Command(BatchedCommand):
         else:
             batch.queryset.update(amount=F("amount") + 1)
         self.stdout.write(f"batch {batch.number}")
-        time.sleep(self.options["each"])
+        time.sleep(600 if batch.number == self.options["hang_at"] else self.options["each"])

@@ -25,7 +25,7 @@ class Command(IdempotentCommand):
         while self.options["how"] == "stubborn":
             try:
                 time.sleep(600)
-            except BaseException:  # noqa: S112
+            except BaseException:
                 continue
         connection = connections[self.using]
         statement = {
