@@ -55,6 +55,7 @@ def confirm_page(page: Any, site: Site) -> None:
     page.goto(steps.migration_url(site, WATCHED, "run"))
     page.fill("[name=reason]", "to look at the confirm page")
     page.click("text=Go on to confirm")
+    page.wait_for_selector("[name=ticket]", state="attached")
 
 
 def violations(page: Any) -> list[str]:

@@ -22,7 +22,7 @@ Visit = Callable[..., Any]
 def test_dry_run_run_watch_applied_history_unmark(site: Site, visit: Visit) -> None:
     page = visit(site)
     page.click("#console-migration a, .model-migration a >> nth=0")
-    assert "/console/migration/" in page.url
+    page.wait_for_url("**/console/migration/")
     assert "no worker" not in page.inner_text("#content").lower()
     page.click(f"text={WATCHED}")
     assert steps.status(page) == "Pending"
@@ -33,6 +33,7 @@ def test_dry_run_run_watch_applied_history_unmark(site: Site, visit: Visit) -> N
     page.fill("[name='arg-token']", "s3cret")
     page.fill("[name=reason]", "to see what it would do")
     page.click("text=Go on to confirm")
+    page.wait_for_selector("[name=ticket]", state="attached")
     assert "s3cret" not in page.content()
     assert "Browser tests" in page.inner_text(".console-environment")
     page.click("text=Yes, dry-run it")
@@ -74,7 +75,7 @@ def test_dry_run_run_watch_applied_history_unmark(site: Site, visit: Visit) -> N
     page.goto(steps.migration_url(site, WATCHED))
     page.click("text=Unmark…")
     page.click("text=Yes, unmark")
-    assert "This field is required" in page.inner_text("#content")
+    assert "This field is required" in page.inner_text(".errorlist")
     page.fill("[name=reason]", "it was the wrong shop")
     page.click("text=Yes, unmark")
     page.wait_for_url("**/change/")

@@ -93,9 +93,9 @@ class Pane {
     }
   }
 
-  /** No more lines will come, and all are here. */
+  /** No more lines will come, and none are on their way. */
   get ended() {
-    return this.over && this.caughtUp;
+    return this.over && (this.caughtUp || !this.following);
   }
 
   get caughtUp() {
