@@ -23,6 +23,6 @@ class Command(CsvBatchedCommand):
         self.stdout.write(f"batch {batch.number} from row {batch.start}")
         time.sleep(self.options["each"])
 
-    @property
-    def on_row_error(self):
-        return "quarantine" if self.options["sift"] else "fail"
+    def accept(self, options):
+        super().accept(options)
+        self.on_row_error = "quarantine" if options["sift"] else "fail"
