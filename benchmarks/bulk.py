@@ -1,6 +1,6 @@
 """How fast loaded rows are written back: ``bulk.save`` against ``bulk_update`` and against hand-written SQL.
 
-``TEST_DB=postgresql python -m benchmarks.bulk [--rows 50000] [--batch 1000] [--rounds 3]``
+``TEST_DB=postgresql python -m benchmarks.bulk [--rows 50000] [--batch 1000] [--rounds 1]``
 
 The ways take turns, batch by batch, on the same table in a database of its own, so that a busy machine slows all of
 them alike; what counts are the ratios. Each batch is one transaction with its commit. Only the writing is measured:
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--batch", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args(arguments)
     django.setup()
     with scratch_database(), table():

@@ -11,6 +11,7 @@ from dataclasses import field as attribute
 from operator import attrgetter
 from typing import Any
 
+from django.conf import settings
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.operations import BaseDatabaseOperations
@@ -49,8 +50,11 @@ _KNOWN_PLACEHOLDERS = {
 
 
 def _short_datetimes(field: Any, ops: BaseDatabaseOperations, prepare: Callable[[Any], Any]) -> dict[type, Any]:
-    # The field itself warns of naive ones.
     adapt = ops.adapt_datetimefield_value
+    if settings.USE_TZ and adapt(_IN_UTC) == str(_IN_UTC)[:-6]:
+        # A text without the offset, "+00:00", is what SQLite and MariaDB store of UTC.
+        return {datetime.datetime: lambda value: str(value)[:-6] if value.tzinfo is datetime.UTC else prepare(value)}
+    # The field itself warns of naive ones.
     return {datetime.datetime: lambda value: prepare(value) if value.utcoffset() is None else adapt(value)}
 
 
@@ -60,6 +64,7 @@ def _short_decimals(field: Any, ops: BaseDatabaseOperations, prepare: Callable[[
     return {decimal.Decimal: lambda value: adapt(value, digits, places) if value.is_finite() else prepare(value)}
 
 
+_IN_UTC = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 # The same steps as the field takes, past those that find nothing to do in values of exactly these types.
 _SHORTER: dict[type, Callable[[Any, BaseDatabaseOperations, Callable[[Any], Any]], dict[type, Any]]] = {
     models.DateTimeField: _short_datetimes,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import uuid
+import warnings
+import zoneinfo
 from collections.abc import Callable
 from typing import Any
 
@@ -182,6 +184,46 @@ def test_a_naive_datetime_warns_as_save_does() -> None:
     row.moment = dt.datetime(2026, 1, 1)
     with pytest.warns(RuntimeWarning, match="naive"):
         bulk.save([row], ["moment"], using="default")
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", None])
+def test_moments_in_the_time_zone_of_the_database(
+    zone: str | None, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a zone of its own for the database, and without zones at all (``USE_TZ = False``)."""
+
+    def forget_zone() -> None:
+        for name in ("timezone", "timezone_name"):
+            connection.__dict__.pop(name, None)
+
+    if zone is None:
+        settings.USE_TZ = False
+    elif connection.vendor != "postgresql":
+        monkeypatch.setitem(connection.settings_dict, "TIME_ZONE", zone)
+    forget_zone()
+    try:
+        moment = dt.datetime(2026, 11, 21, 23, 30, 0, 5)
+        for tzinfo in (None, dt.UTC, INDIAN, zoneinfo.ZoneInfo("UTC"), zoneinfo.ZoneInfo("Europe/Berlin")):
+            ((one, other),) = pairs(1)
+            one.moment = other.moment = moment.replace(tzinfo=tzinfo)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                error = saved_or_error(lambda: one.save(update_fields=["moment"]))  # noqa: B023
+                assert saved_or_error(lambda: bulk.save([other], ["moment"], using="default")) == error  # noqa: B023
+            assert stored(Everything, other, "moment") == stored(Everything, one, "moment")
+    finally:
+        monkeypatch.undo()
+        forget_zone()
+
+
+def saved_or_error(act: Callable[[], Any]) -> type[Exception] | None:
+    """The class of the error that it raises."""
+    try:
+        with transaction.atomic():
+            act()
+    except (ValueError, DatabaseError) as error:
+        return type(error)
+    return None
 
 
 @pytest.mark.parametrize(
