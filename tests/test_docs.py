@@ -6,6 +6,7 @@ and what the README shows works in a new project.
 
 from __future__ import annotations
 
+import argparse
 import ast
 import os
 import re
@@ -96,6 +97,17 @@ def make(name: str) -> BaseCommand:
     return load_command_class(app, name) if isinstance(app, str) else app
 
 
+def flags(parser: argparse.ArgumentParser) -> set[str]:
+    """All options of a parser and of those below it."""
+    found: set[str] = set()
+    for action in parser._actions:
+        found |= set(action.option_strings)
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                found |= flags(below)
+    return found
+
+
 # Commands
 
 
@@ -107,8 +119,11 @@ def test_every_command_parses(page: Path) -> None:
         # Words in capitals stand for the reader's own; the alias "other" is as good as any.
         given = [re.sub(r"^ALIAS$", "other", argument) for argument in arguments]
         parser = make(name).create_parser("manage.py", name)
+        # argparse would take any beginning of an option for it.
+        options = flags(parser)
+        assert [word for word in given if word.startswith("--") and word not in options] == [], page.name
         # Without it the parser would end the process.
-        parser.called_from_command_line = False  # type: ignore[attr-defined]
+        parser.called_from_command_line = False
         try:
             parser.parse_args(given)
         except CommandError as error:
@@ -132,7 +147,7 @@ def test_every_option_of_ours_is_documented() -> None:
     }
     for action in options:
         for flag in action.option_strings:
-            assert flag in theirs or f"`{flag}" in page, f"{flag} is not documented"
+            assert flag in theirs or f"| `{flag}" in page, f"{flag} is not documented"
 
 
 def test_every_member_of_the_class_is_documented() -> None:
@@ -185,6 +200,7 @@ def check_settings(name: str, defaults: dict[str, Any]) -> None:
 
 def test_the_settings_of_the_core_are_documented_with_their_defaults() -> None:
     check_settings("DATA_MIGRATIONS", core_conf.DEFAULTS)
+    check_settings("THROTTLE", core_conf.THROTTLE_DEFAULTS)
 
 
 @pytest.mark.skipif(not WITH_CONSOLE, reason="the console is left out")
