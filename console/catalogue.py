@@ -70,24 +70,15 @@ class Catalogue:
         """The row of that name."""
         return next((row for row in self.rows if row.name == name), None)
 
-    def counts(self) -> dict[str, int]:
-        """How many rows look how, in the order of the filters."""
-        looks = [row.look for row in self.rows]
-        return {state: looks.count(state) for state in STATES}
-
     def apps(self) -> list[str]:
         """The apps that have data migrations."""
         return sorted({row.app for row in self.rows if row.app})
 
-    def matching(self, *, text: str = "", state: str = "", app: str = "") -> list[Row]:
-        """The rows that have every word of the text in name, command, app or description, that state and that app."""
+    def matching(self, *, text: str = "", app: str = "") -> list[Row]:
+        """The rows that have every word of the text in name, command, app or description, and that app."""
         words = text.casefold().split()
         return [
-            row
-            for row in self.rows
-            if (not state or row.look == state)
-            and (not app or row.app == app)
-            and all(word in _haystack(row) for word in words)
+            row for row in self.rows if (not app or row.app == app) and all(word in _haystack(row) for word in words)
         ]
 
 

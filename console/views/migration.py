@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -39,7 +40,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
         dependencies=dependencies(row, database),
         events=_events(name, database),
         runs=runs,
-        runs_url=f"{reverse('admin:console_run_changelist')}?migration={name}",
+        runs_url=f"{reverse('admin:console_run_changelist')}?{urlencode({'migration': name})}",
         last_success=_applying_run(row, database),
         active=row.active_run is not None or row.state == "running",
         narrowed=narrowed(row.registered),

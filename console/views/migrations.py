@@ -46,11 +46,6 @@ class Query:
         values = {key: value for key, value in {**self.values, **changed}.items() if value}
         return f"?{urlencode(values)}" if values else "?"
 
-    @property
-    def narrowed(self) -> bool:
-        """Whether anything but the database is asked for."""
-        return any(self.values[key] for key in ("q", "state", "app"))
-
 
 def show(admin: ConsoleAdmin, request: HttpRequest) -> HttpResponse:
     """The page; GET only looks."""

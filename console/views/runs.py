@@ -1,18 +1,16 @@
-"""One run, and asking it to stop."""
+"""One run."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
 
-from django.contrib import messages
-from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from console import conf, dispatch, health, logs, tools
+from console import conf, health, logs, tools
 from console.appearance import look
 from console.models import Kind, Run
 from console.permissions import find, require
@@ -76,36 +74,8 @@ def show(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
     )
 
 
-def cancel(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
-    """Confirm (GET), then ask the run to stop (POST); checked again with the row locked."""
-    run = get_or_404(pk)
-    require(admin.has_cancel_permission(request, find(run.migration)), "cancel this run")
-    back = reverse("admin:console_run_change", args=(run.pk,))
-    if request.method == "POST":
-        with transaction.atomic(using=Run.objects.db):
-            run = Run.objects.select_for_update().get(pk=run.pk)
-            refusal = tools.why_not_cancel(run)
-            if not refusal:
-                dispatch.request_cancel(run.pk, request.user)
-        if refusal:
-            messages.warning(request, f"Nothing was changed. {refusal}")
-        return HttpResponseRedirect(back)
-    return render(
-        admin,
-        request,
-        "admin/console/run/cancel.html",
-        title=f"Cancel run {run.pk}?",
-        crumbs=_crumbs(admin, run, "Cancel"),
-        run=run,
-        refusal=tools.why_not_cancel(run),
-        back=back,
-    )
-
-
 def _crumbs(admin: ConsoleAdmin, run: Run, last: str) -> list[tuple[str, str]]:
     way = [("Runs", reverse(f"{admin.admin_site.name}:console_run_changelist"))]
-    if last == "Cancel":
-        way.append((f"Run {run.pk}", reverse("admin:console_run_change", args=(run.pk,))))
     return crumbs(admin, *way, (last, ""))
 
 

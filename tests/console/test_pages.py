@@ -182,6 +182,13 @@ def test_a_name_with_slashes_quotes_and_emoji_has_a_page(client_of_ana: Client):
     assert link is not None
     page = text(client_of_ana.get(unescape(link[1])))
     assert "odd/name &quot;quoted&quot;" in page
+    a_run(migration=name)
+    a_run()
+    runs = re.search(r'<a href="([^"]+)">All runs of it', text(client_of_ana.get(unescape(link[1]))))
+    assert runs is not None
+    assert text(client_of_ana.get(unescape(runs[1]))).count('class="field-number"') == 1
+    client_of_ana.post(address("unmark", name), {"confirmed": "1", "reason": "odd"})
+    assert not ledger.is_applied(name, "default")
 
 
 def test_an_unknown_name_is_a_404(client_of_ana: Client):
