@@ -279,7 +279,8 @@ class BatchRun:
     def limit(self) -> int | None:
         """How many batches at most, or None."""
         if self.lease is None:
-            return self.command.options.get("dry_run_batches") or None
+            # Options of the shell are not there when a worker runs it.
+            return self.command.options.get("dry_run_batches", self.command.dry_run_batches) or None
         return self.command.options.get("limit_batches")
 
     def at_limit(self, position: Position, batches: int) -> int:

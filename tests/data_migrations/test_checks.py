@@ -43,11 +43,33 @@ def test_what_is_wrong_is_said_with_its_id(odd_app, id, words):
         ({"LEASE_SECONDS": 10, "HEARTBEAT_SECONDS": 6}, "data_migrations.E007", "more than half"),
         ({"AUDIT_CONTEXT_MANAGERS": ["nowhere.off"]}, "data_migrations.E009", "cannot be imported"),
         ({"MASK": ["("]}, "data_migrations.E008", "no regular expression"),
+        ({"THROTTLE": [5]}, "data_migrations.E010", "['THROTTLE'] is not a dict"),
+        ({"THROTTLE": {"lag": 5}}, "data_migrations.E010", "unknown key 'lag'. The known keys are replication_lag"),
+        ({"THROTTLE": {"unreadable": "wait"}}, "data_migrations.E010", "has 'wait' for 'unreadable'"),
+        ({"THROTTLE": {"replicas": ["nowhere"]}}, "data_migrations.E010", "a list of aliases of DATABASES"),
+        ({"THROTTLE": {"replicas": "other"}}, "data_migrations.E010", "has 'other' for 'replicas'"),
+        ({"THROTTLE": {"vacuum": 5}}, "data_migrations.E010", "It takes True or None"),
+        ({"THROTTLE": {"replication_lag": "10"}}, "data_migrations.E010", "a number that is not negative"),
+        ({"THROTTLE": {"oldest_transaction": True}}, "data_migrations.E010", "has True for 'oldest_transaction'"),
     ],
 )
 def test_settings_that_cannot_work(settings, given, id, words):
     settings.DATA_MIGRATIONS = given
     assert words in messages()[id][0]
+
+
+def test_limits_that_work(settings):
+    settings.DATA_MIGRATIONS = {
+        "THROTTLE": {
+            "replication_lag": 0.5,
+            "blocked_sessions": None,
+            "oldest_transaction": 3600,
+            "vacuum": True,
+            "replicas": ["other"],
+            "unreadable": "stop",
+        }
+    }
+    assert messages() == {}
 
 
 @pytest.mark.parametrize(
