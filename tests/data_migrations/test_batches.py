@@ -295,3 +295,50 @@ def test_verify_sees_the_whole_and_not_the_first_batches(many, run, monkeypatch)
     run("batch_increment", "--dry-run")
     with pytest.raises(VerificationFailed, match="none is left. Its committed batches are kept"):
         run("batch_increment")
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_a_checkpoint_that_cannot_be_written_undoes_its_batch(many, amounts, monkeypatch, loaded):
+    from data_migrations.checkpoints import Position
+
+    original = Position.store
+
+    def store(self):
+        original(self)
+        if self.batches == 4:
+            raise RuntimeError("killed here")
+
+    monkeypatch.setattr(Position, "store", store)
+    with pytest.raises(Exception, match="killed here"):
+        command(values={"loaded": loaded})
+    assert amounts() == [1] * 30 + [0] * 70
+    assert checkpoints.find(INCREMENT, "default").rows == 30
+
+
+def test_a_process_that_dies_before_it_wrote_the_checkpoint_leaves_no_batch_behind(many, amounts, monkeypatch):
+    """The same as seen by another connection: until the checkpoint is there, the batch's changes are not."""
+    import threading
+
+    from django.db import connection
+
+    from data_migrations.checkpoints import Position
+
+    seen = []
+    original = Position.store
+
+    def look():
+        try:
+            seen.append(Item.objects.filter(amount=1).count())
+        finally:
+            connection.close()
+
+    def store(self):
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join()
+        original(self)
+
+    monkeypatch.setattr(Position, "store", store)
+    command()
+    # The last one finds that there are no more batches.
+    assert seen == [0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100]

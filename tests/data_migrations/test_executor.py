@@ -309,6 +309,16 @@ class TestOutsideTransactions:
         assert amounts() == [0, 0, 0]
         assert not ledger.is_applied(INCREMENT, "default")
 
+    def test_a_record_that_cannot_be_written_undoes_the_work(self, items, amounts, monkeypatch):
+        def refuse(*args, **kwargs):
+            raise RuntimeError("killed here")
+
+        monkeypatch.setattr(ledger, "record", refuse)
+        with pytest.raises(MigrationFailed, match="killed here"):
+            executor.run_command("increment")
+        assert amounts() == [0, 0, 0]
+        assert not ledger.is_applied(INCREMENT, "default")
+
     def test_the_lease_is_free_after_success_and_after_failure(self, items):
         executor.run_command("increment")
         with pytest.raises(MigrationFailed):
