@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -16,11 +17,12 @@ from django.utils.safestring import SafeString
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 
+from .controls import VERBS
 from .models import Kind, Migration, Run
 from .runfilters import MigrationFilter, RequesterFilter
 from .templatetags.console import ago, badge, duration
 from .tools import migration_url
-from .views import log, marking, migration, migrations, request, runs
+from .views import control, log, marking, migration, migrations, quarantine, request, runs
 from .views.page import ConsoleAdmin, scripts
 
 View = Callable[..., HttpResponseBase]
@@ -66,8 +68,13 @@ class MigrationAdmin(PagesAdmin):
             path("<str:name>/run/", self.page(request.show, posts=None), name=f"{prefix}_run"),
             path("<str:name>/start/", self.page(request.start, posts=True), name=f"{prefix}_start"),
             path("<str:name>/mark/", self.page(mark, posts=None), name=f"{prefix}_mark"),
+            path("<str:name>/accept/", self.page(quarantine.accept, posts=None), name=f"{prefix}_accept"),
             path("<str:name>/unmark/", self.page(unmark, posts=None), name=f"{prefix}_unmark"),
         ]
+
+
+def _asked(word: str, admin: PagesAdmin, request: HttpRequest, pk: str) -> HttpResponse:
+    return control.ask(admin, request, pk, word)
 
 
 @admin.register(Run)
@@ -99,7 +106,11 @@ class RunAdmin(PagesAdmin):
         return [
             path("", self.admin_site.admin_view(self.changelist_view), name=f"{prefix}_changelist"),
             path("<str:pk>/change/", self.page(runs.show), name=f"{prefix}_change"),
-            path("<str:pk>/cancel/", self.page(runs.cancel, posts=None), name=f"{prefix}_cancel"),
+            *(
+                path(f"<str:pk>/{word}/", self.page(partial(_asked, word), posts=None), name=f"{prefix}_{word}")
+                for word in VERBS
+            ),
+            path("<str:pk>/tune/", self.page(control.tune, posts=None), name=f"{prefix}_tune"),
             path("<str:pk>/log/", self.page(log.lines), name=f"{prefix}_log"),
             path("<str:pk>/log/search/", self.page(log.search), name=f"{prefix}_log_search"),
             path("<str:pk>/log/download/", self.page(log.download), name=f"{prefix}_log_download"),

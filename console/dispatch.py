@@ -248,14 +248,17 @@ def _record_row(
 
 
 def _log_entries(user: Any, rows: list[Run], reason: str) -> None:
+    for row in rows:
+        log_entry(user, row, f"{row.get_kind_display()} {row.migration} ({row.database}): {reason}")
+
+
+def log_entry(user: Any, run: Run, message: str) -> None:
     """Let Django's own admin history know, too, where it is installed and the user is one of its users."""
-    if not rows or not apps.is_installed("django.contrib.admin") or getattr(user, "pk", None) is None:
+    if not apps.is_installed("django.contrib.admin") or getattr(user, "pk", None) is None:
         return
     from django.contrib.admin.models import CHANGE, LogEntry
 
-    for row in rows:
-        message = f"{row.get_kind_display()} {row.migration} ({row.database}): {reason}"
-        LogEntry.objects.log_actions(user.pk, [row], CHANGE, message, single_object=True)
+    LogEntry.objects.log_actions(user.pk, [run], CHANGE, message, single_object=True)
 
 
 def _asker(user: Any) -> dict[str, str]:

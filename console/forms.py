@@ -33,6 +33,40 @@ class ReasonForm(forms.Form):
     )
 
 
+class TuneForm(forms.Form):
+    """How a run in batches is to go on; what is left empty stays as it is."""
+
+    batch_size = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=1_000_000,
+        label="Rows in a batch",
+        widget=forms.NumberInput(attrs={"class": "vIntegerField"}),
+        help_text="It stays so, also where the size adapts by itself. Empty changes nothing.",
+    )
+    pause = forms.FloatField(
+        required=False,
+        min_value=0,
+        max_value=3600,
+        label="Pause between two batches, in seconds",
+        widget=forms.NumberInput(attrs={"class": "vIntegerField", "step": "any"}),
+        help_text="0 for none. Empty changes nothing.",
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """At least one of the two."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if not self.errors and all(value is None for value in cleaned.values()):
+            raise ValidationError("Fill in at least one of the two.")
+        return cleaned
+
+    def words(self) -> str:
+        """What is asked for."""
+        size, pause = self.cleaned_data["batch_size"], self.cleaned_data["pause"]
+        parts = [f"batches of {size:,} rows"] * (size is not None) + [f"a pause of {pause:g} s"] * (pause is not None)
+        return ", ".join(parts)
+
+
 class ListField(forms.CharField):
     """Several values, one a line."""
 

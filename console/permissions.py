@@ -72,6 +72,14 @@ class PermissionHooks:
         """May ask a run to stop."""
         return self._may(request, "cancel_run", migration)
 
+    def has_force_stop_permission(self, request: HttpRequest, migration: RegisteredMigration | None = None) -> bool:
+        """May end a run whatever it does."""
+        return self._may(request, "force_stop_run", migration)
+
+    def has_accept_permission(self, request: HttpRequest, migration: RegisteredMigration | None = None) -> bool:
+        """May accept rows that were set aside."""
+        return self._may(request, "accept_quarantine", migration)
+
     def has_mark_permission(self, request: HttpRequest, migration: RegisteredMigration | None = None) -> bool:
         """May record as applied what was not run."""
         return self._may(request, "mark_migration", migration)

@@ -140,6 +140,8 @@ class Recorder(Reporter):
                 for c in outcome.changes
             ],
             emails_held=outcome.emails_held,
+            samples=[_masked(sample, self._mask) for sample in outcome.samples],
+            estimated_seconds=outcome.estimated_seconds,
         )
 
     def committed(self) -> None:
@@ -298,6 +300,13 @@ class Recorder(Reporter):
         self.control = word
         if self._on_control is not None:
             self._on_control(word)
+
+
+def _masked(value: Any, mask: Masker) -> Any:
+    """A sample row, with what must not be stored masked in its texts."""
+    if isinstance(value, dict):
+        return {key: _masked(item, mask) for key, item in value.items()}
+    return mask.lines(clean(value)) if isinstance(value, str) else value
 
 
 def _finish_all() -> None:

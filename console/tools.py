@@ -12,12 +12,11 @@ from django.urls import reverse
 
 from data_migrations.reporting import Door
 
+from . import controls
 from .catalogue import Row
 from .models import Kind, Run
 from .permissions import PermissionHooks, find
-from .states import ACTIVE, Status
-
-CANCELLABLE = (*ACTIVE, Status.PAUSED, Status.INTERRUPTED)
+from .states import Status
 
 
 @dataclass(frozen=True)
@@ -88,13 +87,16 @@ def of_migration(hooks: PermissionHooks, request: HttpRequest, row: Row, databas
 
 def of_run(hooks: PermissionHooks, request: HttpRequest, run: Run) -> list[Tool]:
     """The buttons of a run's page."""
-    tools = []
     migration = find(run.migration)
-    if run.status in CANCELLABLE and hooks.has_cancel_permission(request, migration):
-        url = reverse("admin:console_run_cancel", args=(run.pk,))
-        tools.append(Tool("Cancel…", url, why_not_cancel(run)))
-    elif (
-        not run.is_active
+    tools = [
+        Tool(verb.label, reverse(f"admin:console_run_{verb.word}", args=(run.pk,)), verb.why_not(run))
+        for verb in controls.VERBS.values()
+        if verb.is_offered(run) and getattr(hooks, verb.permission)(request, migration)
+    ]
+    if run.in_batches and run.status in controls.TUNABLE and hooks.has_run_permission(request, migration):
+        tools.append(Tool("Batch size and pause…", reverse("admin:console_run_tune", args=(run.pk,))))
+    if (
+        not (run.is_active or run.status == Status.PAUSED)
         and migration is not None
         and run.kind in (Kind.RUN, Kind.DRY_RUN, Kind.REVERSE)
         and hooks.has_kind_permission(request, run.kind, migration)
@@ -105,18 +107,6 @@ def of_run(hooks: PermissionHooks, request: HttpRequest, run: Run) -> list[Tool]
 
 def _again(run: Run) -> str:
     return {Kind.DRY_RUN: "Dry run again…", Kind.REVERSE: "Reverse again…"}.get(Kind(run.kind), "Run again…")
-
-
-def why_not_cancel(run: Run) -> str:
-    """Why a run cannot be cancelled now; empty when it can."""
-    if run.status not in CANCELLABLE:
-        return f"It is {run.status}: there is nothing left to cancel."
-    if run.control == "cancel":
-        by = f" by {run.control_by}" if run.control_by else ""
-        return f"Cancelling was asked for{by}; it stops at its next safe point."
-    if run.door != "worker" and run.status == Status.RUNNING:
-        return f"It runs outside the console ({run.door}); stop it where it was started."
-    return ""
 
 
 def as_context(tools: list[Tool]) -> dict[str, Any]:

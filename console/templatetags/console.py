@@ -17,6 +17,7 @@ from django.utils.timesince import timesince
 
 from console.appearance import look
 from console.tools import migration_url
+from data_migrations.rate import number as per_second
 
 register = template.Library()
 _nonce_attr = (
@@ -91,6 +92,12 @@ def duration(value: timedelta | float | None) -> str:
     if hours:
         return f"{hours} h {minutes:02} m"
     return f"{minutes} m {rest:02} s" if minutes else f"{rest} s"
+
+
+@register.filter
+def rate(value: float) -> str:
+    """Rows a second to three digits or so: "5,120", "7.3"."""
+    return per_second(value)
 
 
 @register.filter

@@ -16,6 +16,7 @@ from data_migrations import ledger
 from data_migrations.exceptions import DataMigrationError
 from data_migrations.models import LedgerEvent
 
+from . import quarantine
 from .page import ConsoleAdmin, chosen_database, crumbs, render, row_or_404
 
 LAST_RUNS = 10
@@ -44,6 +45,8 @@ def show(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
         last_success=_applying_run(row, database),
         active=row.active_run is not None or row.state == "running",
         narrowed=narrowed(row.registered),
+        quarantine=quarantine.of(admin, request, name, database),
+        sees_log=admin.has_view_log_permission(request),
         **tools.as_context(tools.of_migration(admin, request, row, database)),
     )
 

@@ -10,12 +10,13 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from console import conf, health, logs, tools
+from console import conf, health, logs, pace, tools
 from console.appearance import look
 from console.models import Kind, Run
 from console.permissions import find, require
 from console.states import Status
 
+from . import quarantine
 from .page import ConsoleAdmin, crumbs, render
 
 # Lines in the page as the server sends it; the script takes over from there.
@@ -54,6 +55,9 @@ def show(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
         is_mark=run.kind in (Kind.MARK, Kind.UNMARK),
         migration_url=tools.migration_url("change", run.migration, run.database),
         share=_share(run),
+        pace=pace.of(run),
+        quarantine=quarantine.of(admin, request, run.migration, run.database) if run.in_batches else None,
+        samples=_samples(run),
         silent_for=_silence(run),
         waiting_problems=health.problems() if run.status == Status.ENQUEUED else [],
         attempts=list(run.attempts.all()),
@@ -100,6 +104,19 @@ def _silence(run: Run) -> timedelta | None:
 
 def _changes(run: Run) -> list[dict[str, Any]]:
     return [change for change in run.changes if isinstance(change, dict) and "table" in change]
+
+
+def _samples(run: Run) -> list[dict[str, Any]]:
+    """The rows of a dry run, one entry for each field that would change; one for a row that would be deleted."""
+    found = []
+    for sample in run.samples:
+        if sample["after"] is None:
+            text = ", ".join(f"{field}={value}" for field, value in sample["before"].items())
+            found.append({"key": sample["key"], "before": text, "deleted": True})
+        for name, after in (sample["after"] or {}).items():
+            before = sample["before"].get(name)
+            found.append({"key": sample["key"], "field": name, "before": before, "after": after})
+    return found
 
 
 def _before(run: Run) -> dict[str, Any] | None:

@@ -1,0 +1,56 @@
+"""How a run in batches goes: how fast, how long still, with which batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db import connections
+from django.db.utils import Error
+
+from data_migrations import checkpoints
+from data_migrations.models import Checkpoint
+
+from .models import Run
+from .states import FINISHED, Status
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Rows a second and seconds left are None where nobody knows; sizes are rows, pauses seconds."""
+
+    rate: float | None = None
+    seconds_left: float | None = None
+    batches: int | None = None
+    batch_size: int | None = None
+    wanted_batch_size: int | None = None
+    wanted_pause: float | None = None
+
+
+def of(run: Run) -> Pace:
+    """The pace of a run that is under way; empty for one that is not, or whose database does not say."""
+    if run.status in FINISHED:
+        return Pace()
+    rate = run.rate if run.status == Status.RUNNING else None
+    left = None
+    if rate and run.progress_total is not None and run.progress_done is not None:
+        left = max(run.progress_total - run.progress_done, 0) / rate
+    checkpoint = _checkpoint(run)
+    if checkpoint is None or not checkpoint.batches:
+        return Pace(rate, left)
+    return Pace(
+        rate,
+        left,
+        checkpoint.batches,
+        checkpoint.batch_size,
+        checkpoint.wanted_batch_size,
+        checkpoint.wanted_pause,
+    )
+
+
+def _checkpoint(run: Run) -> Checkpoint | None:
+    if not run.in_batches or run.database not in connections:
+        return None
+    try:
+        return checkpoints.find(run.migration, run.database)
+    except Error:
+        return None
