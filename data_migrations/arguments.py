@@ -164,6 +164,11 @@ def masked(command: BaseCommand, options: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
+def secrets(command: BaseCommand, options: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The values that ``masked`` hides, so that they can be hidden in what the command prints as well."""
+    return tuple(options[dest] for dest in getattr(command, "sensitive_arguments", ()) if options.get(dest))
+
+
 def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value

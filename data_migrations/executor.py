@@ -135,6 +135,7 @@ class Execution:
             checksum=self.work.source_checksum(),
             started_at=datetime.now(UTC),
             in_batches=self.work.in_batches,
+            secrets=request.secrets,
         )
 
     def check(self) -> None:
@@ -246,6 +247,7 @@ class Execution:
             yield
             return
         with transaction.atomic(using=self.using):
+            lease.take_write_lock()
             lease.announce(databases.session(self.using))
             yield
 
@@ -407,6 +409,7 @@ def run_command(
         wait=wait,
         lock_timeout=lock_timeout,
         arguments=arguments.masked(command, options),
+        secrets=arguments.secrets(command, options),
         key=key or uuid.uuid4().hex,
     )
     return execute(command, request, reporters, stop, recorded=False)

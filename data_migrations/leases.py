@@ -71,6 +71,15 @@ class HeldLease:
             if cursor.rowcount != 1:
                 raise LeaseLost()
 
+    def take_write_lock(self) -> None:
+        """On SQLite take its one write lock as a transaction's first act.
+
+        A deferred transaction that first reads and then wants to write fails at once when somebody else
+        wrote in between, however long the timeout is.
+        """
+        if connections[self.using].vendor == "sqlite":
+            self.confirm()
+
     def release(self, *, unfinished: bool = False) -> None:
         """Give the lease back, in the current transaction if there is one; does nothing once it is lost."""
         Lease.objects.using(self.using).filter(name=self.name, token=self.token, owner=self.owner).update(

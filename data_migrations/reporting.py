@@ -53,7 +53,10 @@ class TableChange:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What is asked for, as reporters see it; sensitive arguments are masked."""
+    """What is asked for, as reporters see it; sensitive arguments are masked.
+
+    ``secrets`` are their values: not to be stored, but to be masked in what the run prints.
+    """
 
     key: str
     name: str
@@ -70,6 +73,7 @@ class RunInfo:
     checksum: str
     started_at: datetime
     in_batches: bool = False
+    secrets: tuple[Any, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True)

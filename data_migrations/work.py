@@ -39,7 +39,7 @@ class Work(Protocol):
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What is asked for. ``lock_timeout`` is in seconds; ``arguments`` are masked already."""
+    """What is asked for. ``lock_timeout`` is in seconds; ``arguments`` are masked already, ``secrets`` what was masked."""
 
     using: str = "default"
     door: Door = Door.CODE
@@ -51,6 +51,7 @@ class RunRequest:
     wait: bool = True
     lock_timeout: float | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    secrets: tuple[Any, ...] = field(default=(), repr=False)
     apps: Any = None
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
 

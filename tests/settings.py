@@ -78,6 +78,7 @@ TEMPLATES = [
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 CONSOLE = {
+    "SPOOL_DIR": str(databases.scratch_directory() / "spool"),
     "DATABASE": "console" if TEST_DB == "sqlite" else None,
     "DATABASE_APPS": ("console", "django_q", "sessions"),
 }

@@ -151,6 +151,7 @@ class RunDataMigration(Operation):
             by=current_actor(),
             reverse=reverse,
             arguments=arguments.masked(command, options),
+            secrets=arguments.secrets(command, options),
             apps=state.apps,
         )
         stop = StopFlag()

@@ -195,6 +195,8 @@ def test_a_value_is_converted_and_never_read_as_an_option(listener):
 def test_sensitive_arguments_reach_the_reporter_masked(listener):
     executor.run_command("with_arguments", values={"country": "de", "password": "hunter2"}, reporters=[listener])
     assert listener.of("started")[0].arguments["password"] == "********"
+    assert listener.of("started")[0].secrets == ("hunter2",)
+    assert "hunter2" not in repr(listener.of("started")[0])
 
 
 def test_a_stop_is_taken_at_the_next_progress(items, amounts, listener):

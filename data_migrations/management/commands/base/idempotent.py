@@ -131,6 +131,7 @@ class IdempotentCommand(BaseCommand):
             wait=not options["no_wait"],
             lock_timeout=options["lock_timeout"],
             arguments=arguments.masked(self, options),
+            secrets=arguments.secrets(self, options),
         )
         stop = StopFlag()
         terminal = TerminalReporter(self.stdout, self.stderr, self.style, self.verbosity)
