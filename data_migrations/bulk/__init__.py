@@ -31,7 +31,7 @@ def save(rows: Sequence[Model], fields: Sequence[str], *, using: str) -> int:
         using: the database alias.
 
     Returns:
-        How many of the rows existed. A row that was deleted meanwhile is not brought back.
+        How many of the rows existed, in all tables written to. A row that was deleted meanwhile is not brought back.
 
     Raises:
         InvalidArgument: no or unknown fields, a primary key or a generated field among them, rows of several models,
@@ -49,10 +49,10 @@ def save(rows: Sequence[Model], fields: Sequence[str], *, using: str) -> int:
         return 0
     model = _model(rows)
     chosen = [_field(model, name) for name in names]
-    unsaved = sum(row._state.adding for row in rows)
+    unsaved = [row for row in rows if row._state.adding]
     if unsaved:
         raise InvalidArgument(
-            f"{unsaved} of {len(rows)} rows were never saved, so there is nothing to update. Nothing was written; "
+            f"{len(unsaved)} of {len(rows)} rows were never saved, so there is nothing to update. Nothing was written; "
             "create them with bulk_create()."
         )
     rows = _last_of_each(rows, model)
@@ -111,5 +111,7 @@ def _tables(fields: list[Field[Any, Any]]) -> list[Table]:
 def _last_of_each(rows: list[Any], model: type[Model]) -> list[Any]:
     """The rows without those whose primary key comes again later."""
     key = attrgetter(*(field.attname for field in _keys(model)))
-    last = dict(zip(map(key, rows), rows, strict=True))
-    return rows if len(last) == len(rows) else list(last.values())
+    keys = list(map(key, rows))
+    if len(set(keys)) == len(rows):
+        return rows
+    return list(dict(zip(keys, rows, strict=True)).values())

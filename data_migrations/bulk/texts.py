@@ -45,11 +45,12 @@ class Part:
 def as_texts(column: Column, connection: BaseDatabaseWrapper) -> Part:
     """A column's values as the JSON of PostgreSQL or MariaDB can carry them."""
     kinds = set(map(type, column.values))
-    if kinds <= _PLAIN:
+    duration = connection.vendor == "postgresql" and isinstance(column.field, models.DurationField)
+    if kinds <= _PLAIN and not duration:
         return Part(column.field, column.values)
     converters: _Converters
     if connection.vendor == "postgresql":
-        converters, other = _POSTGRESQL, _postgresql_dump(connection)
+        converters, other = _POSTGRESQL_DURATION if duration else _POSTGRESQL, _postgresql_dump(connection)
     elif kinds & _BINARY:
         converters, other = _HEXADECIMAL, _refuse
     else:
@@ -88,6 +89,8 @@ _POSTGRESQL: _Converters = {
     **dict.fromkeys((decimal.Decimal, uuid.UUID, datetime.date, datetime.datetime, datetime.time), str),
     bytes: lambda value: f"\\x{value.hex()}",
 }
+# The field prepares nothing here, and a number as a text would be read as seconds.
+_POSTGRESQL_DURATION: _Converters = {**dict.fromkeys(_POSTGRESQL, _refuse), **dict.fromkeys((str, NONE), _same)}
 _MYSQL: _Converters = {
     **dict.fromkeys(_PLAIN, _same),
     bool: int,

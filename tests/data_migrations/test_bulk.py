@@ -23,7 +23,9 @@ from django.utils.translation import gettext_lazy
 
 from data_migrations import bulk
 from data_migrations.bulk import columns, writers
+from data_migrations.changes import ChangeCounter
 from data_migrations.exceptions import InvalidArgument
+from data_migrations.reporting import TableChange
 from tests.bulkapp.fields import Money
 from tests.bulkapp.models import (
     Bar,
@@ -208,21 +210,51 @@ def test_moments_in_the_time_zone_of_the_database(
             one.moment = other.moment = moment.replace(tzinfo=tzinfo)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                error = saved_or_error(lambda: one.save(update_fields=["moment"]))  # noqa: B023
-                assert saved_or_error(lambda: bulk.save([other], ["moment"], using="default")) == error  # noqa: B023
+                error = error_of(lambda: one.save(update_fields=["moment"]))  # noqa: B023
+                other_error = error_of(lambda: bulk.save([other], ["moment"], using="default"))  # noqa: B023
+            assert type(other_error) is type(error)
             assert stored(Everything, other, "moment") == stored(Everything, one, "moment")
     finally:
         monkeypatch.undo()
         forget_zone()
 
 
-def saved_or_error(act: Callable[[], Any]) -> type[Exception] | None:
-    """The class of the error that it raises."""
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("number", float(text)) for text in ("nan", "inf", "-inf")),
+        *(("decimal", decimal.Decimal(text)) for text in ("NaN", "Infinity", "0.005", "99999999.999")),
+        *(("text", text) for text in ("nul\0", "half \ud800", ["list"], {"a": 1})),
+        *(("body", b"bytes"), ("slug", object())),
+        *(("big", 2**63), ("integer", 1.9), ("integer", "1.9"), ("boolean", "perhaps"), ("boolean", 2)),
+        *(("date", "soon"), ("date", dt.datetime(2026, 1, 2, 3, tzinfo=dt.UTC)), ("time", "late"), ("duration", 5)),
+        *(("json", float("nan")), ("json", {"at": dt.UTC}), ("json", "nul\0"), ("json", [gettext_lazy("Yes")])),
+        *(("uuid", "no uuid"), ("uuid", 5), ("binary", "text"), ("address", "nowhere"), ("owner_id", 10**9)),
+    ],
+)
+def test_what_save_refuses_is_refused(field: str, value: Any) -> None:
+    """Odd values end as with save(): the same is stored, or nothing is."""
+    ((one, other),) = pairs(1)
+    name = Everything._meta.get_field(field).name
+    for row in (one, other):
+        setattr(row, field, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        refused = error_of(lambda: one.save(update_fields=[name]))
+        error = error_of(lambda: bulk.save([other], [field], using="default"))
+    assert bool(error) == bool(refused), f"{error!r} here, {refused!r} with save()"
+    if not error:
+        assert str(stored(Everything, other, name)) == str(stored(Everything, one, name))
+
+
+def error_of(act: Callable[[], Any]) -> Exception | None:
+    """The error that it raises, also at the end of the transaction."""
     try:
         with transaction.atomic():
             act()
-    except (ValueError, DatabaseError) as error:
-        return type(error)
+            connection.check_constraints()
+    except Exception as error:
+        return error
     return None
 
 
@@ -553,6 +585,14 @@ def test_execute_wrappers_see_one_write() -> None:
         bulk.save(rows, ["text", "integer", "moment"], using="default")
     assert len([sql for sql in seen if not sql.startswith("SELECT")]) == 1
     assert seen[-1].startswith(f"UPDATE {connection.ops.quote_name('bulkapp every-thing')}")
+
+
+def test_its_rows_are_counted_as_changes() -> None:
+    rows = [row for _, row in pairs(7)]
+    rows[3].text = Upper(Value("a"))
+    with ChangeCounter("default") as counter:
+        bulk.save(rows, ["text", "moment"], using="default")
+    assert counter.changes() == [TableChange("bulkapp every-thing", updated=7)]
 
 
 def test_more_rows_than_one_statement_takes(monkeypatch: pytest.MonkeyPatch) -> None:
