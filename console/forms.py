@@ -63,7 +63,11 @@ class TuneForm(forms.Form):
     def words(self) -> str:
         """What is asked for."""
         size, pause = self.cleaned_data["batch_size"], self.cleaned_data["pause"]
-        parts = [f"batches of {size:,} rows"] * (size is not None) + [f"a pause of {pause:g} s"] * (pause is not None)
+        parts = []
+        if size is not None:
+            parts.append(f"batches of {size:,} rows")
+        if pause is not None:
+            parts.append(f"a pause of {pause:g} s")
         return ", ".join(parts)
 
 

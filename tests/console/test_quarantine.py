@@ -1,0 +1,97 @@
+"""Rows that were set aside, on the pages."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.db.models import Value
+from django.db.models.functions import Replace
+from django.test import Client
+
+from console import dispatch, worker
+from console.models import Run
+from data_migrations import ledger
+from data_migrations.models import QuarantinedRow
+from tests.console.pages import EVERYTHING, address, person, run_address
+from tests.testapp.models import Item
+
+pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
+
+POISON = "batch_poison_2026_02_02"
+
+
+@pytest.fixture
+def run() -> Run:
+    """A run that set two rows aside."""
+    names = ["poison <b>one</b>", "good", "poison two", "fine"]
+    Item.objects.bulk_create([Item(name=name) for name in names])
+    return again()
+
+
+def again() -> Run:
+    run = dispatch.request_run(POISON, user="ana", reason="test")
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    return run
+
+
+@pytest.fixture
+def boss(db: None) -> Client:
+    """A browser of somebody who may accept."""
+    client = Client()
+    client.force_login(person("bea", *EVERYTHING, "accept_quarantine"))
+    return client
+
+
+def test_what_was_set_aside_is_on_both_pages(run: Run, boss: Client) -> None:
+    assert run.status == "failed"
+    for url in (run_address(run), address("change", POISON)):
+        page = boss.get(url).content.decode()
+        assert "2 rows could not be worked on and were set aside" in page
+        assert "poison &lt;b&gt;one&lt;/b&gt; cannot be read" in page
+        assert "Traceback" in page
+        assert "Accept with a reason…" in page
+        assert "Retry them…" in page
+
+
+def test_rows_are_accepted_with_a_reason_and_then_it_counts_as_applied(run: Run, boss: Client) -> None:
+    url = address("accept", POISON)
+    assert "poison two" in boss.get(url).content.decode()
+    assert "Nothing was changed" in boss.post(url, {"reason": " "}).content.decode()
+    assert QuarantinedRow.objects.filter(accepted_at=None).count() == 2
+    page = boss.post(url, {"reason": "They are test orders"}, follow=True).content.decode()
+    assert "Accepted: 2 rows stay as they are." in page
+    row = QuarantinedRow.objects.first()
+    assert row is not None
+    assert (row.accepted_by, row.accepted_reason) == ("bea", "They are test orders")
+    assert "They are test orders" in LogEntry.objects.get().change_message
+    assert "accepted" in page
+    assert not ledger.is_applied(POISON, "default")
+    assert again().status == "succeeded"
+    assert ledger.is_applied(POISON, "default")
+    assert sorted(Item.objects.values_list("amount", flat=True)) == [0, 0, 1, 1]
+
+
+def test_rows_that_were_mended_go_through_when_it_is_run_again(run: Run) -> None:
+    Item.objects.filter(name__startswith="poison").update(name=Replace("name", Value("poison"), Value("mended")))
+    assert again().status == "succeeded"
+    assert set(Item.objects.values_list("amount", flat=True)) == {1}
+    assert not QuarantinedRow.objects.exists()
+
+
+def test_nobody_accepts_without_the_permission(run: Run, client_of_ana: Client) -> None:
+    assert "Accept with a reason…" not in client_of_ana.get(run_address(run)).content.decode()
+    assert client_of_ana.get(address("accept", POISON)).status_code == 403
+    assert client_of_ana.post(address("accept", POISON), {"reason": "x"}).status_code == 403
+    assert QuarantinedRow.objects.filter(accepted_at=None).count() == 2
+
+
+def test_with_nothing_to_accept_nothing_is(boss: Client) -> None:
+    page = boss.post(address("accept", POISON), {"reason": "x"}, follow=True).content.decode()
+    assert "No row waits to be accepted" in page
+
+
+def test_tracebacks_are_for_those_who_may_read_logs(run: Run, viewer: Client) -> None:
+    page = viewer.get(run_address(run)).content.decode()
+    assert "cannot be read" in page
+    assert "perform_batch" not in page
