@@ -72,7 +72,7 @@ class BatchRun:
             QuarantineNotEmpty: everything else is done, but rows were set aside.
         """
         if self.commits and self.command.options.get("restart"):
-            checkpoints.drop(self.command.migration_name, self.using)
+            self.forget()
         position = checkpoints.begin(self.command.migration_name, self.using, kept=self.commits)
         source: Source = self.command.make_source()
         source.begin(position.cursor)
@@ -153,7 +153,8 @@ class BatchRun:
     def perform(self, batch: Batch) -> int:
         """The author's work on one batch; gives the rows done."""
         try:
-            if self.command.on_row_error == "quarantine":
+            # Inside somebody else's transaction there is no quarantine: rows left out would count as done with it.
+            if self.command.on_row_error == "quarantine" and (self.commits or self.lease is None):
                 return self.sifted(batch)
             return self.counted(batch)
         except (OperationalError, InterfaceError, DataMigrationError, StopRequested):
@@ -218,6 +219,13 @@ class BatchRun:
         stored = checkpoints.begin(self.command.migration_name, self.using, kept=True)
         stored.total = position.total
         return stored
+
+    def forget(self) -> None:
+        """Begin anew: rows that were set aside come again with all the others, and must not be tried twice."""
+        with transaction.atomic(using=self.using):
+            checkpoints.drop(self.command.migration_name, self.using)
+            name = self.command.migration_name
+            quarantine.release(name, self.using, quarantine.keys(name, self.using))
 
     # Quarantine.
 

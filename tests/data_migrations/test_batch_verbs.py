@@ -6,9 +6,11 @@ import json
 
 import pytest
 from django.core.management.base import CommandError
+from django.db import transaction
+from django.db.models import F
 
 from data_migrations import checkpoints, ledger, quarantine
-from data_migrations.exceptions import QuarantineNotEmpty, Refused, StoppedEarly, UnknownMigration
+from data_migrations.exceptions import BatchFailed, QuarantineNotEmpty, Refused, StoppedEarly, UnknownMigration
 from data_migrations.models import Event, LedgerEvent
 from tests.data_migrations.factories import ItemFactory
 from tests.testapp.models import Item
@@ -111,3 +113,21 @@ def test_a_run_under_way_is_tuned(run, monkeypatch):
 def test_what_cannot_be_tuned(run, options, error, words):
     with pytest.raises(error, match=words):
         run("custom_migrations", "tune", INCREMENT, *options)
+
+
+def test_rows_set_aside_are_not_done_twice_after_a_restart(poisoned, run):
+    Item.objects.filter(pk__in=poisoned).update(name=F("id"))
+    run("batch_poison", "--restart", "--no-input")
+    assert ledger.is_applied(POISON, "default")
+    # All others were done before, too; that is what a restart asks about.
+    assert set(Item.objects.filter(pk__in=poisoned).values_list("amount", flat=True)) == {1}
+    assert quarantine.rows(POISON, "default") == []
+
+
+def test_inside_a_transaction_nothing_is_set_aside(run):
+    ItemFactory.create_batch(3)
+    ItemFactory(name="poison 1")
+    with pytest.raises(BatchFailed, match="poison 1 cannot be read. Nothing was kept"), transaction.atomic():
+        run("batch_poison")
+    assert set(Item.objects.values_list("amount", flat=True)) == {0}
+    assert not ledger.is_applied(POISON, "default")
