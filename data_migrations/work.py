@@ -39,7 +39,7 @@ class Work(Protocol):
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What is asked for. ``lock_timeout`` is in seconds; ``arguments`` are masked already, ``secrets`` what was masked."""
+    """What is asked for. ``lock_timeout`` is in seconds; ``secrets`` is what was masked in ``arguments``."""
 
     using: str = "default"
     door: Door = Door.CODE
