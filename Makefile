@@ -7,13 +7,14 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 export HOST PORT
 
-.PHONY: help run test test-fast lint wheel clean
+.PHONY: help run test test-fast lint bench wheel clean
 
 help:
 	@echo "make run [PORT=8000] [HOST=127.0.0.1]  the demo shop, its console and a worker"
 	@echo "make test        everything, on SQLite, PostgreSQL, and MariaDB where one answers"
 	@echo "make test-fast   without killed processes and the browser, on SQLite"
 	@echo "make lint        ruff and mypy"
+	@echo "make bench       how fast batches are, as ratios against code written by hand (docs/performance.md)"
 	@echo "make wheel       build the package into dist/"
 	@echo "make clean       remove the virtual environment, the demo data and what was built"
 
@@ -30,6 +31,11 @@ lint: $(VENV)/.test-installed
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+
+bench: $(VENV)/.test-installed
+	@for database in sqlite postgresql; do \
+		TEST_DB=$$database $(PY) -m benchmarks.batches --long && TEST_DB=$$database $(PY) -m benchmarks.bulk || exit 1; \
+	done
 
 wheel: $(VENV)/.test-installed
 	$(PY) -m build --wheel
