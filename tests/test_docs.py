@@ -25,6 +25,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from data_migrations import conf as core_conf
 from data_migrations.management.commands.base import BatchedCommand, IdempotentCommand
+from data_migrations.sources import CsvBatchedCommand
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
@@ -37,6 +38,7 @@ EXAMPLES: dict[str, type[IdempotentCommand]] = {
     "lowercase_emails": IdempotentCommand,
     "normalize_customer_emails": IdempotentCommand,
     "lowercase_emails_in_batches": BatchedCommand,
+    "import_prices": CsvBatchedCommand,
 }
 
 _FENCE = re.compile(
@@ -158,6 +160,22 @@ def test_every_member_of_the_class_is_documented() -> None:
     }  # fmt: skip
     for name in authors - {"in_batches"}:
         assert re.search(rf"`(self\.)?{name}\b", page), f"{name} is not documented"
+
+
+def test_everything_of_batches_is_documented() -> None:
+    page = (ROOT / "docs" / "batches.md").read_text()
+    for command in (BatchedCommand, CsvBatchedCommand):
+        for name in set(command.__annotations__) - {"in_batches"}:
+            assert re.search(rf"`?\b{name}\b", page), f"{name} is not documented"
+        ours = {flag for action in command().create_parser("manage.py", "x")._actions for flag in action.option_strings}
+        for flag in ours - flags(IdempotentCommand().create_parser("manage.py", "x")):
+            assert f"`{flag}" in page, f"{flag} is not documented"
+    defaults = {key: ast.literal_eval(value) for rows in tables(page).values() for key, value in rows.items() if value}
+    assert len(defaults) == 8
+    for name, value in defaults.items():
+        assert getattr(CsvBatchedCommand, name) == value
+    for key in {*core_conf.THROTTLE_DEFAULTS}:
+        assert f"`{key}`" in page or f'"{key}"' in page, f"{key} is not documented"
 
 
 def test_every_exit_status_is_documented() -> None:
