@@ -14,7 +14,7 @@ from data_migrations.reporting import OutcomeKind
 from data_migrations.samples import LONGEST, plain
 from tests.data_migrations.factories import ItemFactory
 from tests.testapp.management.commands.batch_increment import Command
-from tests.testapp.models import Item
+from tests.testapp.models import Item, Label, Seat, Token
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
@@ -104,6 +104,22 @@ def test_a_real_run_looks_at_no_row_twice(many, listener):
     assert outcome.samples == ()
     assert outcome.estimated_seconds is None
     assert not any("before" in text for _, text in listener.of("message"))
+
+
+@pytest.mark.parametrize(
+    ("model", "rows", "key"),
+    [
+        (Token, [{"id": UUID(int=7)}], "00000000-0000-0000-0000-000000000007"),
+        (Label, [{"name": "back\\slash"}], "back\\slash"),
+        (Seat, [{"hall": "A", "number": 3}, {"hall": "A", "number": 4}], ["A", 3]),
+    ],
+)
+def test_rows_with_other_keys(model, rows, key):
+    model.objects.bulk_create([model(**row) for row in rows])
+    outcome = rehearse(f"batch_{model.__name__.lower()}")
+    assert len(outcome.samples) == len(rows)
+    assert outcome.samples[0] == {"key": key, "before": {"amount": 0}, "after": {"amount": 1}}
+    json.dumps(outcome.samples)
 
 
 def test_other_migrations_have_none(items):

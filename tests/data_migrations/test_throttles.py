@@ -14,6 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import OperationalError
 
 from data_migrations import executor, throttles
+from data_migrations.exceptions import StoppedEarly
 from data_migrations.stopping import StopFlag
 from data_migrations.throttles import Throttle
 from tests.data_migrations.factories import ItemFactory
@@ -219,6 +220,33 @@ def test_an_old_transaction(ask):
         assert ask() == ""
         execute("ROLLBACK", on=other)
         assert ask(oldest_transaction=0.2) == ""
+
+
+@on_postgresql
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_a_run_waits_until_an_old_transaction_has_ended_or_somebody_stops_it(
+    amounts, listener, settings, monkeypatch, is_stopped
+):
+    settings.DATA_MIGRATIONS = {"THROTTLE_SECONDS": 0.05, "THROTTLE": {**OFF, "oldest_transaction": 0.2}}
+    monkeypatch.setattr(throttles, "SECONDS", 0.05)
+    ItemFactory.create_batch(20)
+    stop = StopFlag()
+    with another_session() as other:
+        execute("BEGIN; SELECT txid_current()", on=other)
+        time.sleep(0.25)
+        timer = threading.Timer(0.5, lambda: stop.request("pause") if is_stopped else other.connection.rollback())
+        timer.start()
+        if is_stopped:
+            with pytest.raises(StoppedEarly, match="was stopped"):
+                executor.run_command("batch_increment", reporters=[listener], stop=stop)
+            assert amounts() == [0] * 20
+        else:
+            executor.run_command("batch_increment", reporters=[listener])
+            assert amounts() == [1] * 20
+        timer.join()
+    told = [text for _, text in listener.of("message")]
+    assert sum(text.startswith("Waiting: the oldest transaction (process ") for text in told) == 1
+    assert ("Going on." in told) is not is_stopped
 
 
 @on_postgresql
