@@ -22,7 +22,7 @@ from .models import Kind, Migration, Run
 from .runfilters import MigrationFilter, RequesterFilter
 from .templatetags.console import ago, badge, duration
 from .tools import migration_url
-from .views import control, log, marking, migration, migrations, quarantine, request, runs
+from .views import control, log, marking, migration, migrations, quarantine, request, runs, state
 from .views.page import ConsoleAdmin, scripts
 
 View = Callable[..., HttpResponseBase]
@@ -110,6 +110,7 @@ class RunAdmin(PagesAdmin):
                 path(f"<str:pk>/{word}/", self.page(partial(_asked, word), posts=None), name=f"{prefix}_{word}")
                 for word in VERBS
             ),
+            path("<str:pk>/state/", self.page(state.show), name=f"{prefix}_state"),
             path("<str:pk>/tune/", self.page(control.tune, posts=None), name=f"{prefix}_tune"),
             path("<str:pk>/log/", self.page(log.lines), name=f"{prefix}_log"),
             path("<str:pk>/log/search/", self.page(log.search), name=f"{prefix}_log_search"),

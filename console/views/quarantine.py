@@ -75,7 +75,8 @@ def accept(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse
         latest = Run.objects.of(name).filter(database=database).first()
         if latest is not None:
             dispatch.log_entry(request.user, latest, f"Accepted {count} quarantined rows of {name}: {reason}")
-        messages.success(request, f"Accepted: {count} rows stay as they are. Run it again, and it counts as applied.")
+        stay = "1 row stays as it is" if count == 1 else f"{count} rows stay as they are"
+        messages.success(request, f"Accepted: {stay}. Run it again, and it counts as applied.")
         return HttpResponseRedirect(back)
     return render(
         admin,

@@ -172,6 +172,25 @@ def test_batch_size_and_pause_are_changed_and_shown(client_of_ana: Client) -> No
     assert checkpoints.wishes(BATCHED, "default") == (250, 0.0)
 
 
+def test_the_state_of_a_run_as_json(client_of_ana: Client) -> None:
+    checkpoint(wanted_batch_size=250)
+    run = under_way(progress_done=300, progress_total=1000, rate=35.0)
+    answer = client_of_ana.get(run_address(run, "state"))
+    state = answer.json()
+    assert (state["status"], state["is_active"], state["progress"]["done"]) == ("running", True, 300)
+    assert state["pace"] == {
+        "rate": 35.0,
+        "seconds_left": 20.0,
+        "batches": 3,
+        "batch_size": 10,
+        "wanted_batch_size": 250,
+        "wanted_pause": None,
+    }
+    again = client_of_ana.get(run_address(run, "state"), headers={"If-None-Match": answer["ETag"]})
+    assert again.status_code == 304
+    assert Client().get(run_address(run, "state")).status_code == 302
+
+
 @pytest.mark.parametrize("values", [{}, {"batch_size": "0"}, {"pause": "-1"}, {"batch_size": "many"}])
 def test_a_batch_size_that_is_none_is_not_taken(client_of_ana: Client, values: dict[str, str]) -> None:
     checkpoint()

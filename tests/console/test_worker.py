@@ -343,3 +343,44 @@ def test_a_superseded_attempt_writes_nothing(monkeypatch: pytest.MonkeyPatch) ->
     assert (run.attempt, run.note, run.finished_at) == (2, "of the second", None)
     assert texts(run) == ["begun"]
     assert spool.journals() == []
+
+
+def test_a_batched_run_keeps_its_pace_and_says_that_it_works_in_batches() -> None:
+    run = requested("batch_increment_2026_02_01")
+    assert run.in_batches
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.status == Status.SUCCEEDED
+    assert (run.progress_done, run.progress_total) == (3, 3)
+
+
+def test_a_dry_run_in_batches_keeps_its_samples_and_its_estimate() -> None:
+    run = requested("batch_increment_2026_02_01", kind="dry_run")
+    assert not run.in_batches
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.status == Status.SUCCEEDED
+    assert run.samples[0]["before"] == {"amount": 0}
+    assert run.samples[0]["after"] == {"amount": 1}
+    assert run.estimated_seconds is not None
+    assert set(Item.objects.values_list("amount", flat=True)) == {0}
+
+
+def test_the_rate_is_stored_while_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    Item.objects.bulk_create([Item(name=f"more {number}") for number in range(200)])
+    run = requested("batch_increment_2026_02_01", values={"each": 0.1})
+    rates: list[float | None] = []
+
+    def watch() -> None:
+        try:
+            while not rates or not rates[-1]:
+                time.sleep(0.1)
+                rates.append(Run.objects.values_list("rate", flat=True).get(pk=run.pk))
+        finally:
+            connections.close_all()
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    worker.perform(run.pk)
+    watcher.join(10)
+    assert 20 < (rates[-1] or 0) < 500

@@ -70,6 +70,14 @@ def test_every_data_migration_of_the_demo_works_once(shop: Shop) -> None:
     shop.run("archive_old_orders", "--chunk", "100")
     assert shop.ask("print(Order.objects.filter(archived=False, placed_on__year__lt=2026).count())") == "0"
 
+    shop.ask("Customer.objects.filter(pk=1).update(email='nowhere', needs_migration=True)")
+    aside = shop.manage("migrate_customers", "--pause", "0", "--batch-size", "30")
+    assert aside.returncode == 1
+    assert "1 were set aside" in aside.stderr
+    shop.ask("Customer.objects.filter(pk=1).update(email='somewhere@example.com')")
+    shop.run("migrate_customers", "--pause", "0")
+    assert shop.ask("print(Customer.objects.filter(needs_migration=True).count())") == "0"
+
     failed = shop.manage("fill_unique_skus")
     assert failed.returncode == 1
     assert "S-100, S-103" in failed.stderr
