@@ -22,7 +22,7 @@ def test_a_rate_is_known_from_the_second_value_on():
 def test_it_follows_a_change_within_its_window():
     rate = Rate(window=30)
     done = 0
-    for second in range(0, 100):
+    for second in range(100):
         rate.update(done, now=float(second))
         done += 1000
     for second in range(100, 140):

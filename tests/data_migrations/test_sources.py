@@ -168,6 +168,10 @@ def test_a_larger_row_is_taken_where_the_limit_says_so(page):
     assert len(row["name"]) == 200_000
 
 
+def test_the_limit_is_for_each_row_and_not_for_all(page):
+    assert len(read(CsvSource(page(many(1000)), row_limit=20), 100)) == 1000
+
+
 @pytest.mark.parametrize("change", [lambda text: text.replace("59", "95"), lambda text: text + "more,1\n"])
 def test_it_does_not_go_on_in_another_file(page, amounts, change):
     with pytest.raises(StoppedEarly):

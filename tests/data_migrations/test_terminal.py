@@ -47,16 +47,16 @@ def test_a_line_at_most_every_half_minute(clock):
 
 
 def test_each_tenth_has_a_line_where_they_come_slower_than_every_five_seconds(clock):
-    lines = told(clock, [(1, done, 100) for done in range(0, 101)])
+    lines = told(clock, [(1, done, 100) for done in range(101)])
     assert [line.split(" · ")[0] for line in lines] == [f"{tenth}0 %" for tenth in range(1, 11)]
 
 
 def test_a_quick_run_has_none(clock):
-    assert told(clock, [(0.04, done, 100) for done in range(0, 101)]) == []
+    assert told(clock, [(0.04, done, 100) for done in range(101)]) == []
 
 
 def test_without_a_total_there_is_no_end(clock):
-    assert told(clock, [(10, done * 1000, None) for done in range(0, 5)]) == ["3,000 rows · 100 rows/s"]
+    assert told(clock, [(10, done * 1000, None) for done in range(5)]) == ["3,000 rows · 100 rows/s"]
 
 
 def test_a_silent_run_stays_silent(clock):
