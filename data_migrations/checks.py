@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -175,7 +175,7 @@ def check_dependencies(app_configs: Any, **kwargs: Any) -> list[checks.CheckMess
     return found
 
 
-def circles(graph: dict[str, Sequence[str]]) -> list[list[str]]:
+def circles(graph: Mapping[str, Sequence[str]]) -> list[list[str]]:
     """Every circle in a graph once, each as the names along it with the first again at its end."""
     found: dict[frozenset[str], list[str]] = {}
     done: set[str] = set()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any
 
 from tests import databases
 
@@ -35,7 +36,7 @@ STATIC_URL = "/static/"
 
 DATABASES = databases.configuration(TEST_DB)
 CONSOLE_ALIAS = "console" if TEST_DB == "sqlite" else "default"
-DATABASE_ROUTERS = ["console.routers.ConsoleRouter"] if TEST_CONSOLE else []
+DATABASE_ROUTERS: list[str] = ["console.routers.ConsoleRouter"] if TEST_CONSOLE else []
 
 INSTALLED_APPS = [
     *(["console", "django_q"] if TEST_CONSOLE else []),
@@ -77,7 +78,7 @@ TEMPLATES = [
 # Slow by intention in production, and of no use to a test.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
-CONSOLE = {
+CONSOLE: dict[str, Any] = {
     "SPOOL_DIR": str(databases.scratch_directory() / "spool"),
     "DATABASE": "console" if TEST_DB == "sqlite" else None,
     "DATABASE_APPS": ("console", "django_q", "sessions"),

@@ -15,7 +15,7 @@ DATABASES = {
         "OPTIONS": {"timeout": 30, "transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL;"},
     }
 }
-DATABASE_ROUTERS: list[str] = []
+DATABASE_ROUTERS = []
 CONSOLE = {**_CONSOLE, "DATABASE": None, "SPOOL_DIR": os.environ["SINGLE_FILE"] + ".spool"}
 Q_CLUSTER = {**_Q_CLUSTER, "orm": "default"}
 MIGRATION_MODULES = {"testapp": os.environ.get("SINGLE_FILE_MIGRATIONS", "tests.testapp.migrations")}

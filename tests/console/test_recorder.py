@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -294,7 +294,7 @@ class Blocked:
 
 
 @pytest.fixture
-def blocked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Blocked]:
+def blocked(monkeypatch: pytest.MonkeyPatch) -> Blocked:
     state = Blocked()
     step = drain.Drain.step
 

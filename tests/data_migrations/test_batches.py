@@ -160,6 +160,21 @@ def test_poison_rows_are_set_aside_and_the_others_done(many, run):
     assert not ledger.is_applied(POISON, "default")
 
 
+def test_three_poison_rows_in_a_hundred_thousand_are_exactly_those_set_aside(run):
+    poison = {17_003, 50_000, 99_999}
+    Item.objects.bulk_create(
+        (Item(name=f"poison {number}" if number in poison else f"item {number}") for number in range(100_000)),
+        batch_size=10_000,
+    )
+    with pytest.raises(QuarantineNotEmpty, match="3 were set aside"):
+        run("batch_poison", "--batch-size", "5000")
+    assert {row.error for row in quarantine.rows(POISON, "default")} == {
+        f"ValueError: poison {number} cannot be read" for number in poison
+    }
+    assert Item.objects.filter(amount=1).count() == 99_997
+    assert Item.objects.filter(amount=0, name__startswith="poison").count() == 3
+
+
 def test_quarantined_rows_are_tried_again_and_only_they(many, run):
     ItemFactory(name="poison 1")
     with pytest.raises(QuarantineNotEmpty):

@@ -21,6 +21,7 @@ source = random.Random(5)
 
 
 def fill(model):
+    rows: list[Token] | list[Label] | list[Seat]
     if model is Token:
         rows = [Token(id=uuid.UUID(int=source.getrandbits(128), version=4)) for _ in range(50)]
     elif model is Label:

@@ -45,7 +45,10 @@ def migrate(*args: str, **options: Any) -> str:
 
 def historical_state() -> ProjectState:
     """A past in which an item had fewer fields than today."""
-    fields = [("id", models.BigAutoField(primary_key=True)), ("amount", models.IntegerField())]
+    fields: list[tuple[str, models.Field[Any, Any]]] = [
+        ("id", models.BigAutoField(primary_key=True)),
+        ("amount", models.IntegerField()),
+    ]
     state = ProjectState()
     state.add_model(ModelState("testapp", "Item", fields))
     return state

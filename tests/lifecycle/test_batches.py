@@ -121,9 +121,7 @@ def cut_others() -> None:
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
             return
-        cursor.execute(
-            "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"
-        )
+        cursor.execute("SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()")
         for (session,) in cursor.fetchall():
             try:
                 cursor.execute(f"KILL {int(session)}")
