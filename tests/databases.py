@@ -141,7 +141,7 @@ def _find_mariadb(start: bool) -> Found:
             password=settings["PASSWORD"],
             connect_timeout=3,
         )
-    except pymysql.err.OperationalError as error:
+    except pymysql.OperationalError as error:
         raise DatabaseMissing(
             f"MariaDB does not answer at {settings['HOST']}:{settings['PORT']}: {error.args[-1]}. "
             "Set MYSQL_HOST, MYSQL_PORT, MYSQL_USER and MYSQL_PASSWORD."
