@@ -48,6 +48,8 @@ DEFAULTS: dict[str, Any] = {
     "TASK_TIMEOUT_SECONDS": 7 * 24 * 3600,
     # The name of the queue's cluster that works on data migrations; None means the default one.
     "CLUSTER": None,
+    # The largest file that can be uploaded for a run.
+    "UPLOAD_BYTES": 20 * 1024 * 1024,
     # What release of the code this is, kept with each run.
     "RELEASE": "",
     # The name of this environment and the colour of its band on the confirm page.

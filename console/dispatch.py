@@ -14,7 +14,7 @@ from data_migrations import arguments, ledger, registry
 from data_migrations.exceptions import BrokenMigration, InvalidArgument
 from data_migrations.reporting import Door
 
-from . import conf, queue, sealing, spool, states
+from . import conf, queue, sealing, spool, states, uploads
 from .models import Control, Kind, Run
 from .states import Status
 
@@ -89,6 +89,7 @@ def request_run(
     try:
         with transaction.atomic(using=spool.alias()):
             run.save(force_insert=True)
+            uploads.attach(run, given)
     except IntegrityError:
         # The other half of a double click was faster.
         return Run.objects.get(once_key=once_key)

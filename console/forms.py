@@ -7,12 +7,15 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.template.defaultfilters import filesizeformat
 
 from data_migrations import arguments
 from data_migrations.arguments import Argument
 from data_migrations.exceptions import InvalidArgument
 from data_migrations.registry import RegisteredMigration
+from data_migrations.sources import CsvBatchedCommand
 
+from . import conf, uploads
 from .models import Kind
 
 PREFIX = "arg-"
@@ -130,8 +133,11 @@ class RunForm(ReasonForm):
         assert migration.command_class is not None
         self.command = migration.command_class()
         self.described = arguments.describe(migration.command_class)
+        self.uploadable = uploads.destinations(migration)
+        self.uploaded: dict[str, str] = {}
         for argument in self.described:
-            self.fields[PREFIX + argument.dest] = field_for(argument)
+            field = upload_field_for(argument) if argument.dest in self.uploadable else field_for(argument)
+            self.fields[PREFIX + argument.dest] = field
         self.fields["reason"] = reason
 
     def _field(self, kind: type[Any], name: str) -> Any:
@@ -149,16 +155,34 @@ class RunForm(ReasonForm):
         if not self.applied and cleaned["kind"] == Kind.REVERSE:
             self.add_error("kind", "It is not applied, so there is nothing to reverse.")
         try:
-            arguments.to_options(self.command, self.values())
+            options = arguments.to_options(self.command, self.values())
         except InvalidArgument as error:
             raise ValidationError(str(error)) from error
+        for dest in self.uploadable:
+            if cleaned.get(PREFIX + dest):
+                self._check_upload(dest, options)
         return cleaned
+
+    def _check_upload(self, dest: str, options: dict[str, Any]) -> None:
+        assert isinstance(self.command, CsvBatchedCommand)
+        try:
+            uploads.check(self.command, self.cleaned_data[PREFIX + dest], options)
+        except InvalidArgument as error:
+            self.add_error(PREFIX + dest, str(error))
+
+    def store_uploads(self, user: Any) -> None:
+        """Keep the files that came with a valid form; only then do ``values`` name what a worker can reach."""
+        for dest in self.uploadable:
+            if file := self.cleaned_data.get(PREFIX + dest):
+                self.uploaded[dest] = uploads.store(file, user)
 
     def values(self) -> dict[str, Any]:
         """The command's own arguments by dest, as JSON can hold them; those left empty are left out."""
         found = {}
         for argument in self.described:
             value = self.cleaned_data.get(PREFIX + argument.dest)
+            if argument.dest in self.uploadable and value:
+                value = self.uploaded.get(argument.dest, value.name)
             if value not in (None, "", []) or argument.kind == "boolean":
                 found[argument.dest] = value
         return found
@@ -166,6 +190,17 @@ class RunForm(ReasonForm):
     def own_fields(self) -> list[forms.BoundField]:
         """The fields of the command's own arguments."""
         return [self[PREFIX + argument.dest] for argument in self.described]
+
+
+def upload_field_for(argument: Argument) -> forms.Field:
+    """A form field for a file that the argument takes the path of."""
+    most = filesizeformat(conf.get("UPLOAD_BYTES"))
+    return forms.FileField(
+        label=f"{argument.label.upper()} file",
+        help_text=f"{argument.help} At most {most}; it is checked first, and kept until the run has ended.",
+        required=argument.required,
+        max_length=200,
+    )
 
 
 def field_for(argument: Argument) -> forms.Field:

@@ -20,7 +20,7 @@ from data_migrations.models import Lease
 from data_migrations.processes import Process, machine, started
 from data_migrations.reporting import Door
 
-from . import conf, drain, queue, spool, states, store
+from . import conf, drain, queue, spool, states, store, uploads
 from .journal import Line
 from .models import Attempt, Control, Kind, Run
 from .states import Status
@@ -46,6 +46,7 @@ def sweep() -> None:
                 # Somebody holds its row, perhaps the very process that is frozen. The others come first.
                 logger.warning("Run %s could not be looked after; the next round tries again.", run.pk, exc_info=True)
     ring_again(now)
+    uploads.forget()
 
 
 def _lost(run: Run, now: datetime) -> str:

@@ -19,7 +19,7 @@ from data_migrations.processes import Process
 from data_migrations.reporting import Door
 from data_migrations.stopping import StopFlag
 
-from . import conf, dispatch, forcing, presence, sealing, spool, states
+from . import conf, dispatch, forcing, presence, sealing, spool, states, uploads
 from .forcing import ForcedStop
 from .models import Attempt, Control, Kind, Run
 from .recorder import Recorder
@@ -154,20 +154,21 @@ def _recorder(claim: Claim, stop: StopFlag, forced: ForcedStop) -> Recorder:
 
 def _run(run: Run, recorder: Recorder, stop: StopFlag) -> None:
     migration = registry.get(run.migration)
-    executor.run_command(
-        migration.command_name,
-        using=run.database,
-        values=_values(run),
-        dry_run=run.kind == Kind.DRY_RUN,
-        force=run.force,
-        reverse=run.kind == Kind.REVERSE,
-        door=Door.WORKER,
-        by=run.requested_by,
-        reason=run.reason,
-        reporters=[recorder],
-        stop=stop,
-        key=run.key,
-    )
+    with uploads.local(_values(run)) as values:
+        executor.run_command(
+            migration.command_name,
+            using=run.database,
+            values=values,
+            dry_run=run.kind == Kind.DRY_RUN,
+            force=run.force,
+            reverse=run.kind == Kind.REVERSE,
+            door=Door.WORKER,
+            by=run.requested_by,
+            reason=run.reason,
+            reporters=[recorder],
+            stop=stop,
+            key=run.key,
+        )
 
 
 def _values(run: Run) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
-from console import catalogue, dispatch, tools
+from console import catalogue, dispatch, tools, uploads
 from console.catalogue import Row
 from console.forms import PREFIX, RunForm
 from console.models import Kind, Run
@@ -37,8 +37,11 @@ def show(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
     if request.method == "POST" and "ticket" in request.POST:
         return _back(admin, request, row, kinds, database)
     data = request.POST if request.method == "POST" else None
-    form = _form(row, kinds, data, initial={"kind": request.GET.get("kind", kinds[0]), "database": database})
+    form = _form(
+        row, kinds, data, files=request.FILES, initial={"kind": request.GET.get("kind", kinds[0]), "database": database}
+    )
     if data is not None and form.is_valid():
+        form.store_uploads(request.user)
         ticket = Ticket(
             name=name,
             kind=form.cleaned_data["kind"],
@@ -99,7 +102,7 @@ def confirm(admin: ConsoleAdmin, request: HttpRequest, row: Row, ticket: Ticket,
     assert row.registered is not None
     assert row.registered.command_class is not None
     command = row.registered.command_class()
-    shown = arguments.masked(command, ticket.values)
+    shown = {dest: uploads.words(value) for dest, value in arguments.masked(command, ticket.values).items()}
     runs = Run.objects.of(row.name).filter(database=ticket.database)
     target = row_or_404(row.name, ticket.database)
     return render(
@@ -131,10 +134,11 @@ def _allowed_kinds(admin: ConsoleAdmin, request: HttpRequest, row: Row) -> list[
     return [kind for kind in kinds if admin.has_kind_permission(request, kind, row.registered)]
 
 
-def _form(row: Row, kinds: list[str], data: Any, initial: dict[str, Any]) -> RunForm:
+def _form(row: Row, kinds: list[str], data: Any, initial: dict[str, Any], files: Any = None) -> RunForm:
     assert row.registered is not None
     return RunForm(
         data,
+        files if data is not None else None,
         initial=initial,
         migration=row.registered,
         kinds=kinds,

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from console import conf, health, logs, pace, tools
+from console import conf, health, logs, pace, tools, uploads
 from console.appearance import look
 from console.models import Kind, Run
 from console.permissions import find, require
@@ -66,7 +66,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
         deleted=sum(change.get("deleted", 0) for change in _changes(run)),
         changes=_changes(run),
         before=_before(run),
-        parameters=run.arguments if sees_arguments else None,
+        parameters={dest: uploads.words(value) for dest, value in run.arguments.items()} if sees_arguments else None,
         sees_arguments=sees_arguments,
         sees_log=sees_log,
         log=page,
