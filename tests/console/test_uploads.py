@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connections
 from django.test import Client
 from django.utils import timezone
 
@@ -105,9 +107,16 @@ def test_a_paused_import_goes_on_in_the_same_file(client_of_ana: Client, monkeyp
     run = start(client_of_ana, fill_in(client_of_ana))
     perform = Command.perform_batch
 
+    def ask() -> None:
+        dispatch.request_pause(run.pk, "bea")
+        connections.close_all()
+
     def pausing(self: Any, batch: Any) -> None:
         perform(self, batch)
-        dispatch.request_pause(run.pk, "bea")
+        # Not within the batch's own transaction.
+        asking = threading.Thread(target=ask)
+        asking.start()
+        asking.join()
         time.sleep(0.5)
 
     with monkeypatch.context() as patch:
