@@ -23,20 +23,23 @@ NOTHING_COLLECTED = 5
 def main(arguments: list[str]) -> int:
     """Run it all. Returns 0 when every test on every database passed."""
     closing: list[str] = []
+    ran: list[str] = []
     failed = False
     for kind in databases.KINDS:
         try:
             where = databases.find(kind).where
         except databases.DatabaseMissing as error:
             closing.append(f"{kind}: left out. {error}")
+            ran.append(f"NOT on {kind}")
             failed = failed or kind == "postgresql" or os.environ.get("CI") == "true"
             continue
+        ran.append(where)
         alone = ALONE if kind == "sqlite" else f"lifecycle and not ({ONCE})"
         for options in (["-n", "2", "-m", f"not ({ALONE})"], ["-m", alone]):
             status, last = run(kind, [*options, *arguments])
             failed = failed or status not in (0, NOTHING_COLLECTED)
             closing.append(f"{where}: {last.strip('= ')}")
-    print("\nDatabases:\n  " + "\n  ".join(closing), flush=True)
+    print("\nDatabases:\n  " + "\n  ".join([*closing, f"The tests ran on: {', '.join(ran)}."]), flush=True)
     return int(failed)
 
 

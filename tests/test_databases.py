@@ -50,6 +50,7 @@ def test_a_database_that_is_missing_is_left_out_and_named(
     assert "Sqlite: 1 passed" in printed
     assert "Postgresql: 4 passed" in printed
     assert "mariadb: left out. MariaDB does not answer." in printed
+    assert printed.splitlines()[-1].strip() == "The tests ran on: Sqlite, Postgresql, NOT on mariadb."
 
 
 @pytest.mark.usefixtures("runs")
