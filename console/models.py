@@ -98,6 +98,8 @@ class Run(models.Model):
     progress_at = models.DateTimeField(null=True, blank=True)
     # Rows a second, over the last half minute.
     rate = models.FloatField(null=True, blank=True)
+    # Why its next batch has to wait just now.
+    waiting_for = models.TextField(blank=True)
 
     result = models.TextField(blank=True)
     affected_rows = models.BigIntegerField(null=True, blank=True)

@@ -122,6 +122,9 @@ class Recorder(Reporter):
         with self._shield(), self._lock:
             self._add([(level, line, False) for level, line in self._splitter.feed(stream, text)])
 
+    def throttled(self, reason: str) -> None:
+        self.watch.waiting_for = self._mask.lines(clean(reason))
+
     def progress(self, done: int, total: int | None) -> None:
         self.watch.progress = (done, total)
 

@@ -63,6 +63,8 @@ class Watch(ConsoleThread):
         self.is_stopping = is_stopping
         self.on_done = on_done
         self.progress: tuple[int, int | None] | None = None
+        self.waiting_for = ""
+        self._told_waiting = ""
         self._rate = Rate()
         self.is_delayed = False
         self.turned_away = False
@@ -140,9 +142,14 @@ class Watch(ConsoleThread):
         progress, self.progress = self.progress, None
         if progress is not None:
             self._rate.update(progress[0])
-        if progress is None and now - self._beat_at < conf.get("HEARTBEAT_SECONDS"):
+        waiting_for = self.waiting_for
+        if (
+            progress is None
+            and waiting_for == self._told_waiting
+            and now - self._beat_at < conf.get("HEARTBEAT_SECONDS")
+        ):
             return
-        fields: dict[str, Any] = {"heartbeat_at": databases.now(spool.alias())}
+        fields: dict[str, Any] = {"heartbeat_at": databases.now(spool.alias()), "waiting_for": waiting_for}
         if progress is not None:
             fields |= {
                 "progress_done": progress[0],
@@ -151,6 +158,7 @@ class Watch(ConsoleThread):
                 "rate": self._rate.per_second,
             }
         Run.objects.filter(pk=self.drain.run_id, attempt=self.number, status=Status.RUNNING).update(**fields)
+        self._told_waiting = waiting_for
         self._beat_at = now
 
     def _look(self) -> None:

@@ -87,6 +87,7 @@ def take(run_id: int) -> Claim | None:
             pid=process.pid,
             release=conf.get("RELEASE"),
             begun=False,
+            waiting_for="",
             control="",
         )
         if not taken:

@@ -120,6 +120,9 @@ class Reporter:
     def waiting(self, holder: Holder) -> None:
         """Somebody else runs this migration; this run waits for them."""
 
+    def throttled(self, reason: str) -> None:
+        """The next batch waits, and this is why; told again at each look, and empty once it goes on."""
+
     def working(self) -> None:
         """The work itself begins now: the lease is held and the transaction is open."""
 
@@ -185,6 +188,9 @@ class Broadcast(Reporter):
 
     def waiting(self, holder: Holder) -> None:
         self._tell("waiting", holder)
+
+    def throttled(self, reason: str) -> None:
+        self._tell("throttled", reason)
 
     def working(self) -> None:
         self._tell("working")

@@ -217,6 +217,7 @@ class Throttle:
         """
         told, told_at = "", 0.0
         while reason := self.reason():
+            self.reporter.throttled(reason)
             # The numbers in it change at each look.
             kind = _NUMBERS.sub("", reason)
             if kind != told or time.monotonic() - told_at > AGAIN_SECONDS:
@@ -225,6 +226,7 @@ class Throttle:
             stop.wait(conf.get("THROTTLE_SECONDS"))
             stop.check()
         if told:
+            self.reporter.throttled("")
             self.reporter.message("info", "Going on.")
 
     def reason(self) -> str:

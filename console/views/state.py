@@ -29,6 +29,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
             "is_active": run.is_active,
             "is_finished": run.is_finished,
             "control": run.control,
+            "waiting_for": run.waiting_for if run.is_active else "",
             "attempt": run.attempt,
             "started_at": run.started_at,
             "finished_at": run.finished_at,

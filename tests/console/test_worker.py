@@ -384,3 +384,34 @@ def test_the_rate_is_stored_while_it_goes(monkeypatch: pytest.MonkeyPatch) -> No
     worker.perform(run.pk)
     watcher.join(10)
     assert 20 < (rates[-1] or 0) < 500
+
+
+def test_why_a_batch_waits_is_on_the_run_while_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = requested("batch_increment_2026_02_01")
+    seen: list[str] = []
+
+    def throttle(self: Any) -> str | None:
+        row = in_a_thread(lambda: Run.objects.values_list("waiting_for", flat=True).get(pk=run.pk))
+        seen.append(row)
+        return None if any(seen) else "the shop is busy"
+
+    monkeypatch.setattr("tests.testapp.management.commands.batch_increment.Command.throttle", throttle)
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.status == Status.SUCCEEDED
+    assert "the shop is busy" in seen
+    assert any("Waiting: the shop is busy" in text for text in texts(run))
+
+
+def in_a_thread(action: Any) -> Any:
+    """What the action gives, from a connection of its own."""
+    found: list[Any] = []
+
+    def do() -> None:
+        found.append(action())
+        connections.close_all()
+
+    thread = threading.Thread(target=do)
+    thread.start()
+    thread.join()
+    return found[0]
