@@ -5,6 +5,8 @@ Not in Django's default storage: what lies there is often served to everybody.
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +29,7 @@ from .models import Run, Upload, UploadPart
 from .states import FINISHED
 
 PREFIX = "upload:"
+COPIES = "console-upload-"
 PART_BYTES = 512 * 1024
 # Longer than a confirm page is good for.
 FORGET_AFTER = timedelta(hours=2)
@@ -106,7 +109,7 @@ def local(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if not any(map(_key, values.values())):
         yield dict(values)
         return
-    with tempfile.TemporaryDirectory(prefix="console-upload-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"{COPIES}{os.getpid()}-") as folder:
         found = {}
         for dest, value in values.items():
             key = _key(value)
@@ -135,12 +138,27 @@ def _write(upload: Upload, file: IO[bytes]) -> None:
 def forget() -> int:
     """Take away files whose run came to its end, or that were uploaded and never used; gives how many."""
     unused = Q(run=None, uploaded_at__lt=timezone.now() - FORGET_AFTER)
+    _forget_copies()
     gone = list(Upload.objects.filter(unused | Q(run__status__in=FINISHED)).values_list("pk", flat=True))
     if gone:
         with transaction.atomic(using=spool.alias()):
             UploadPart.objects.filter(upload__in=gone).delete()
             Upload.objects.filter(pk__in=gone).delete()
     return len(gone)
+
+
+def _forget_copies() -> None:
+    """Take away what processes that were killed have left on this machine."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{COPIES}*-*"):
+        pid = folder.name.removeprefix(COPIES).partition("-")[0]
+        try:
+            if folder.stat().st_uid == os.geteuid() and pid.isdecimal():
+                os.kill(int(pid), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            # Another user's process, or somebody else was faster.
+            continue
 
 
 def _key(value: Any) -> str:

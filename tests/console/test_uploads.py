@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import threading
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,6 +134,19 @@ def test_a_paused_import_goes_on_in_the_same_file(client_of_ana: Client, monkeyp
     run.refresh_from_db()
     assert (run.status, run.attempt) == ("succeeded", 2)
     assert sorted(Item.objects.values_list("amount", flat=True)) == list(range(20))
+
+
+def test_copies_of_killed_processes_are_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    dead, alive, other = (
+        tmp_path / name for name in (f"console-upload-{ended.pid}-a", f"console-upload-{os.getpid()}-b", "console-x-1")
+    )
+    for folder in (dead, alive, other):
+        folder.mkdir()
+    uploads.forget()
+    assert sorted(tmp_path.iterdir()) == sorted([alive, other])
 
 
 def test_a_file_that_was_never_used_goes_after_a_while(client_of_ana: Client) -> None:
