@@ -21,11 +21,11 @@ BATCHES = "watch_batches_v1_2026_11_21"
 PICTURES = os.environ.get("LOOKS_DIR")
 
 
-def check_looks(page: Any, name: str) -> None:
+def check_looks(page: Any, name: str, *, reload: bool = True) -> None:
     """Nothing serious for axe in light and dark, no sideways scrolling at 360 pixels."""
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
-        if scheme == "dark":
+        if scheme == "dark" and reload:
             # What is out of sight keeps its old colours for a while.
             page.reload()
         page.wait_for_timeout(600)
@@ -99,3 +99,22 @@ def test_a_dry_run_shows_rows_before_and_after_and_how_long_it_would_take(site: 
     assert page.locator(".console-samples code:text-is('needs_migration')").count() >= 3
     assert "All of it would take about" in page.content()
     check_looks(page, "dry")
+
+
+def test_a_file_is_uploaded_and_one_with_the_wrong_columns_is_turned_away(site: Site, visit: Visit) -> None:
+    page = visit(site)
+    page.goto(steps.migration_url(site, "watch_import_v1_2026_11_21", "run"))
+    page.fill("[name=reason]", "because of the test")
+    wrong = {"name": "customers.csv", "mimeType": "text/csv", "buffer": b"mail,name\na@b.example,Ada\n"}
+    page.set_input_files("[name=arg-csv]", wrong)
+    page.click("text=Go on to confirm")
+    page.wait_for_selector("text=has no column 'email'")
+    check_looks(page, "upload-refused", reload=False)
+    good = b"email,name\na@b.example,Ada\nc@d.example,Chlo\xc3\xa9\ne@f.example,Ema\n"
+    page.set_input_files("[name=arg-csv]", {**wrong, "buffer": good})
+    page.click("text=Go on to confirm")
+    page.wait_for_selector("text=customers.csv (uploaded)")
+    page.click("input[type=submit][value^='Yes']")
+    steps.wait_for_status(page, "Succeeded")
+    page.wait_for_selector("text=c@d.example: Chloé", state="attached")
+    assert "customers.csv (uploaded)" in page.inner_text("#console-run-facts")
