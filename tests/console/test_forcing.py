@@ -18,6 +18,8 @@ SOON = 0.3
 class Recorder:
     """Only what a forced stop asks of a recorder."""
 
+    is_forced = False
+
     def __init__(self) -> None:
         self.ends: list[str] = []
 
