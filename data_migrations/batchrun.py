@@ -226,6 +226,8 @@ class BatchRun:
             checkpoints.drop(self.command.migration_name, self.using)
             name = self.command.migration_name
             quarantine.release(name, self.using, quarantine.keys(name, self.using))
+            assert self.lease is not None
+            self.lease.confirm()
 
     # Quarantine.
 

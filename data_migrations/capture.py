@@ -66,6 +66,7 @@ def captured(reporter: Reporter, *wrappers: OutputWrapper) -> Iterator[None]:
         stack.enter_context(redirect_stdout(_tee(sys.stdout, "stdout", reporter)))
         stack.enter_context(redirect_stderr(_tee(sys.stderr, "stderr", reporter)))
         stack.enter_context(_warnings_reported(reporter))
+        stack.enter_context(_info_let_through())
         for logger in _outermost_loggers():
             logger.addHandler(handler)
             stack.callback(logger.removeHandler, handler)
@@ -85,6 +86,19 @@ def _teed(wrapper: OutputWrapper, name: str, reporter: Reporter) -> Iterator[Non
         yield
     finally:
         vars(wrapper)["_out"] = inner
+
+
+@contextmanager
+def _info_let_through() -> Iterator[None]:
+    """Where nobody set logging up, Python drops what is below WARNING; a run's log wants INFO too."""
+    root = logging.getLogger()
+    level = root.level
+    if not root.handlers and level > logging.INFO:
+        root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
 
 
 def _outermost_loggers() -> list[logging.Logger]:

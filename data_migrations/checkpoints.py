@@ -8,6 +8,7 @@ from typing import Any
 from django.db import connections
 
 from . import databases
+from .exceptions import LeaseLost
 from .models import Checkpoint
 
 
@@ -63,6 +64,9 @@ class Position:
                 f"UPDATE {table} SET {assignments}, {updated} = {clock} WHERE name = %s",  # noqa: S608
                 [*columns.values(), self.name],
             )
+            if cursor.rowcount != 1:
+                # Somebody else has gone on from here, or begun anew.
+                raise LeaseLost()
 
 
 def find(name: str, using: str) -> Checkpoint | None:

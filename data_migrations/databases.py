@@ -126,6 +126,11 @@ def short_lock_waits(using: str) -> Iterator[None]:
                     cursor.execute("SET SESSION innodb_lock_wait_timeout = %s", [before])
 
 
+def is_lock_missed(error: BaseException) -> bool:
+    """Whether PostgreSQL gave up waiting for a lock, after which the transaction goes on from its savepoint."""
+    return getattr(error.__cause__, "sqlstate", None) == "55P03"
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether the same statement may well succeed on another try: a deadlock, a lock that was not to be had."""
     if not isinstance(error, OperationalError):
@@ -224,6 +229,15 @@ def interrupter(using: str) -> Callable[[], None]:
             logger.debug("A statement on %s could not be interrupted.", using, exc_info=True)
 
     return interrupt
+
+
+def waits_for_us(using: str, name: str) -> bool:
+    """Whether the session of that name waits for a lock of this one, so that waiting for it would never end."""
+    if connections[using].vendor != "postgresql" or not name:
+        return False
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid() = ANY(pg_blocking_pids(%s))", [int(name.partition("/")[0])])
+        return bool(cursor.fetchone()[0])
 
 
 def end_session(using: str, name: str) -> bool:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from django.db import connections, transaction
-from django.db.utils import Error, InterfaceError, OperationalError
+from django.db.utils import InterfaceError, OperationalError
 
 from . import arguments, audit, checkpoints, conf, databases, failures, gates, leases, ledger, registry, stopping
 from .batchrun import BatchRun
@@ -152,14 +152,15 @@ class Execution:
         if not self.request.reverse and not self.is_settled():
             gates.require_dependencies(self.work, self.using)
 
-    def is_settled(self) -> bool:
-        """Whether there is nothing to do: applied and not forced, or to be reversed and not applied."""
-        applied = ledger.is_applied(self.name, self.using)
-        if self.request.reverse:
-            return not applied
-        if not applied or self.request.dry_run:
+    def is_settled(self, *, locked: bool = False) -> bool:
+        """Whether there is nothing to do: applied and not forced, reversed, or done by this very run before."""
+        applied = ledger.is_applied(self.name, self.using, locked=locked and connections[self.using].in_atomic_block)
+        if self.request.dry_run:
             return False
-        return not self.request.force or ledger.has_run(self.name, self.using, self.request.key)
+        done_before = ledger.has_run(self.name, self.using, self.request.key)
+        if self.request.reverse:
+            return not applied or done_before
+        return applied and (not self.request.force or done_before)
 
     def settled(self) -> Outcome:
         """The outcome where there is nothing to do."""
@@ -197,7 +198,7 @@ class Execution:
             yield Turn(False, self.settled())
             return
         with self.lease() as lease:
-            if self.is_settled():
+            if self.is_settled(locked=True):
                 lease.release()
                 yield Turn(False, self.settled())
                 return
@@ -212,7 +213,7 @@ class Execution:
                     self.stop.settle()
                     turn.outcome = self.outcome(turn.result, counter.total)
                     self.record(lease, turn.outcome)
-            except Error as error:
+            except Exception as error:
                 self.settle_doubt(lease, turn, error)
 
     def lease(self) -> Any:
@@ -299,7 +300,14 @@ class Execution:
             lease.confirm()
             checkpoints.drop(self.name, self.using)
             if request.reverse:
-                ledger.remove(self.name, using=self.using, by=request.by, door=request.door, reason=request.reason)
+                ledger.remove(
+                    self.name,
+                    using=self.using,
+                    by=request.by,
+                    door=request.door,
+                    reason=request.reason,
+                    run_key=request.key,
+                )
             else:
                 ledger.record(
                     self.name,
@@ -315,19 +323,24 @@ class Execution:
                 )
             lease.release()
 
-    def settle_doubt(self, lease: HeldLease, turn: Turn, error: Error) -> None:
-        """After a database error: was it the commit, and did it get through? Was the lease taken from us?
+    def settle_doubt(self, lease: HeldLease, turn: Turn, error: Exception) -> None:
+        """After an error: did the commit get through all the same? Was the lease taken from us?
 
-        The connection may be lost in the middle of a commit; the released token then tells that it was ours.
+        The connection may be lost in the middle of a commit, and what the author asked for ``on_commit``
+        may fail after it; the ledger tells that this very run is in it.
         """
-        # Django has reconnected by now, so only the lease row tells.
-        if not isinstance(error, OperationalError | InterfaceError) or not databases.reconnect(self.using):
+        if not databases.reconnect(self.using):
             raise error
-        row = leases.Lease.objects.using(self.using).get(name=self.name)
-        if row.token != lease.token:
-            raise LeaseLost() from error
-        if turn.outcome is None or row.owner == lease.owner:
-            raise error
+        if turn.outcome is not None and ledger.has_run(self.name, self.using, self.request.key):
+            self.reporter.message(
+                "warning", f"It is committed and recorded, but something failed after that: {failures.sentence(error)}"
+            )
+            return
+        if isinstance(error, OperationalError | InterfaceError):
+            row = leases.Lease.objects.using(self.using).get(name=self.name)
+            if row.token != lease.token:
+                raise LeaseLost() from error
+        raise error
 
 
 def _text(result: Any) -> str:

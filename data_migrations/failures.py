@@ -23,13 +23,12 @@ def named(error: BaseException, work: Work, request: RunRequest, stop: StopFlag)
         if reason == "lease lost":
             return LeaseLost()
         return StoppedEarly(
-            f"{name} was stopped ({reason}). {kept(work, request)} It is not recorded as applied; run it again "
-            "to go on.",
+            f"{name} was stopped ({reason}). {kept(work, request)} {unrecorded(request)}run it again to go on.",
             reason=reason,
         )
     hint = hints.for_error(error)
     return MigrationFailed(
-        f"{name} failed: {sentence(error)} {kept(work, request)} It is not recorded as applied; "
+        f"{name} failed: {sentence(error)} {kept(work, request)} {unrecorded(request)}"
         f"mend the cause and run it again.{' ' + hint if hint else ''}"
     )
 
@@ -40,6 +39,13 @@ def unverified(error: Exception, work: Work, request: RunRequest) -> Verificatio
         f"verify() of {work.migration_name} did not accept the result: {sentence(error)} {kept(work, request)} "
         "It is not recorded as applied; mend the cause and run it again."
     )
+
+
+def unrecorded(request: RunRequest) -> str:
+    """What the ledger says of it, up to what is to be done next."""
+    if request.force:
+        return "What the ledger had of it stays as it was; with --force, "
+    return "It is not recorded as applied; "
 
 
 def kept(work: Work, request: RunRequest) -> str:

@@ -13,19 +13,23 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 
 from django.db import connections, transaction
 from django.db.utils import Error, OperationalError
 
 from . import conf, databases
-from .exceptions import AlreadyRunning, LeaseLost
+from .exceptions import AlreadyRunning, LeaseLost, Misconfigured
 from .models import Lease
 from .processes import Process
 from .reporting import Holder
 from .stopping import StopFlag
 
 logger = logging.getLogger("data_migrations")
+
+# What is being run by this very flow of control: each with its database.
+_held: ContextVar[frozenset[tuple[str, str]]] = ContextVar("held leases", default=frozenset())
 
 
 class HeldLease:
@@ -175,19 +179,27 @@ def hold(
         AlreadyRunning: somebody else holds it and we do not, or no longer, wait.
         StopRequested: somebody asked to stop while we waited.
     """
+    if (name, using) in _held.get():
+        raise Misconfigured(
+            f"{name} calls itself: it would wait for its own end. Nothing more was started; take the inner call out."
+        )
     inside = connections[using].in_atomic_block
     take = _lock_in_transaction if inside else _take
     lease = _wait_for(take, name, using, stop, wait, timeout, on_wait, keeps_partial_work)
     if not inside and not _is_private(using):
         lease.heartbeat = Heartbeat(lease, stop)
         lease.heartbeat.start()
+    mark = _held.set(_held.get() | {(name, using)})
     try:
         yield lease
     finally:
-        if lease.heartbeat is not None:
-            lease.heartbeat.end()
-        if not inside:
-            _release_quietly(lease, unfinished=keeps_partial_work)
+        _held.reset(mark)
+        # A forced stop that comes a second time must not keep the lease from being given back.
+        with stop.shield(commits=False):
+            if lease.heartbeat is not None:
+                lease.heartbeat.end()
+            if not inside:
+                _release_quietly(lease, unfinished=keeps_partial_work)
 
 
 def _wait_for(
@@ -287,30 +299,38 @@ def _lock_in_transaction(name: str, using: str, keeps_partial_work: bool) -> Hel
             _ensure_row(name, using)
             row = databases.lock(Lease, using, name=name)
             if row is None:
-                raise _Busy(_peek(name, using))
+                raise _Busy(_peek(name, using), "")
             if is_live(row, databases.now(using)):
-                raise _Busy(row.holder)
+                raise _Busy(row.holder, row.session)
             row.token += 1
             row.owner, row.session, row.expires_at = "", "", None
             row.save(using=using)
             return HeldLease(name, using, row.token, "", row)
     except _Busy as busy:
-        if connection.vendor != "postgresql":
-            # The one that we would wait for needs the locks that our transaction keeps.
-            raise AlreadyRunning(
-                f"{name} is being run by {busy.holder}. Nothing was started here. A transaction cannot wait for "
-                "it; run this again when that run has ended."
-            ) from None
+        # The one that we would wait for needs the locks that our transaction keeps.
+        if connection.vendor != "postgresql" or databases.waits_for_us(using, busy.session):
+            raise _cannot_wait(name, busy.holder) from None
         return busy.holder
     except OperationalError as error:
-        if not databases.is_transient(error) or connection.needs_rollback:
+        if connection.needs_rollback or not databases.is_transient(error):
             raise
-        return Holder()
+        if databases.is_lock_missed(error):
+            return Holder()
+        # A snapshot that is too old stays so: no other try in this transaction would see more.
+        raise _cannot_wait(name, Holder()) from error
+
+
+def _cannot_wait(name: str, holder: Holder) -> AlreadyRunning:
+    return AlreadyRunning(
+        f"{name} is being run by {holder}. Nothing was started here. A transaction cannot wait for "
+        "it; run this again when that run has ended."
+    )
 
 
 class _Busy(Exception):
-    def __init__(self, holder: Holder) -> None:
+    def __init__(self, holder: Holder, session: str) -> None:
         self.holder = holder
+        self.session = session
 
 
 def _is_private(using: str) -> bool:

@@ -37,8 +37,14 @@ def get(name: str, using: str) -> AppliedMigration | None:
     return AppliedMigration.objects.using(using).filter(name=name).first()
 
 
-def is_applied(name: str, using: str) -> bool:
-    """Whether the migration has a record."""
+def is_applied(name: str, using: str, *, locked: bool = False) -> bool:
+    """Whether the migration has a record.
+
+    Args:
+        locked: read what is committed now, also where the transaction's own snapshot is older.
+    """
+    if locked:
+        return AppliedMigration.objects.using(using).select_for_update().filter(name=name).first() is not None
     return AppliedMigration.objects.using(using).filter(name=name).exists()
 
 
@@ -99,12 +105,14 @@ def record(
     return row
 
 
-def remove(name: str, *, using: str, by: str, door: Door, reason: str = "", event: Event = Event.REVERSED) -> bool:
+def remove(
+    name: str, *, using: str, by: str, door: Door, reason: str = "", event: Event = Event.REVERSED, run_key: str = ""
+) -> bool:
     """Take a record out; call it inside the transaction that undoes the work. False when there was none."""
     with transaction.atomic(using=using):
         deleted, _ = AppliedMigration.objects.using(using).filter(name=name).delete()
         if deleted:
-            _note(name, event, using, by, door, reason)
+            _note(name, event, using, by, door, reason, run_key)
     return bool(deleted)
 
 
@@ -125,8 +133,9 @@ def mark(
     marked = []
     with transaction.atomic(using=using):
         for name in dict.fromkeys(names):
-            _require_idle(name, using)
+            row = _require_idle(name, using)
             if not is_applied(name, using):
+                _settle(row, using)
                 record(name, using=using, by=by, door=door, reason=reason, checksum=(checksums or {}).get(name, ""))
                 marked.append(name)
     return marked
@@ -141,8 +150,9 @@ def unmark(names: Iterable[str], *, using: str, by: str, reason: str = "", door:
     with transaction.atomic(using=using):
         unmarked = []
         for name in dict.fromkeys(names):
-            _require_idle(name, using)
+            row = _require_idle(name, using)
             if remove(name, using=using, by=by, door=door, reason=reason, event=Event.UNMARKED):
+                _settle(row, using)
                 unmarked.append(name)
     return unmarked
 
@@ -153,7 +163,7 @@ def note_accepted(name: str, rows: int, *, using: str, by: str, reason: str, doo
     _note(name, Event.ACCEPTED, using, by, door, words)
 
 
-def _require_idle(name: str, using: str) -> None:
+def _require_idle(name: str, using: str) -> Lease:
     """Lock the lease row to the end of the transaction, so that no run starts under our hands."""
     rows = Lease.objects.using(using)
     if not rows.filter(name=name).exists():
@@ -164,10 +174,15 @@ def _require_idle(name: str, using: str) -> None:
         raise AlreadyRunning(
             f"{name} is being run by {holder}, so its record was left as it is. Wait until that run has ended."
         )
-    # An interrupted run is settled by a person's word.
+    return row
+
+
+def _settle(row: Lease, using: str) -> None:
+    """An interrupted run is settled by a person's word: what it left to go on with is dropped."""
     row.owner, row.session, row.expires_at, row.unfinished = "", "", None, False
     row.save(using=using)
-    Checkpoint.objects.using(using).filter(name=name).delete()
+    Checkpoint.objects.using(using).filter(name=row.name).delete()
+    QuarantinedRow.objects.using(using).filter(name=row.name, accepted_at=None).delete()
 
 
 def _note(name: str, event: Event, using: str, by: str, door: Door, reason: str, run_key: str = "") -> None:

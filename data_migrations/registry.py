@@ -81,8 +81,12 @@ class RegisteredMigration:
         return tuple(self.command_class.sensitive_arguments) if self.command_class else ()
 
 
+@cache
 def checksum(module_name: str) -> str:
-    """SHA-256 of a module's source, hexadecimal; empty where there is none to read."""
+    """SHA-256 of a module's source, hexadecimal; empty where there is none to read.
+
+    Remembered from when the module was imported: that is the code which this process runs.
+    """
     source = _source(module_name)
     return hashlib.sha256(source.encode()).hexdigest() if source else ""
 
@@ -118,6 +122,7 @@ def _discover() -> tuple[RegisteredMigration, ...]:
             continue
         try:
             command_class = importlib.import_module(module_name).Command
+            checksum(module_name)
         except Exception:
             # Whatever it is, one broken module must not hide the others.
             if source:
@@ -143,6 +148,7 @@ def reset() -> None:
     """Forget what was found; the next look goes through the apps again."""
     get_commands.cache_clear()  # type: ignore[attr-defined]
     _discover.cache_clear()
+    checksum.cache_clear()
 
 
 def get(name: str) -> RegisteredMigration:

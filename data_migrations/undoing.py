@@ -71,11 +71,23 @@ class Undoing:
             self._open()
         else:
             self._replace("get_autocommit", "on_commit")
+            original = self.connection.connect
+
+            def connect() -> None:
+                busy, self._is_busy = self._is_busy, True
+                try:
+                    original()
+                finally:
+                    self._is_busy = busy
+
+            # While it connects, Django asks and sets things of its own: no statement of the body's.
+            self.connection.connect = connect  # type: ignore[method-assign]
 
     def end(self, error: BaseException | None) -> bool:
         """Roll back and let go. False when the transaction had been ended before, so that changes may be kept."""
         connection = self.connection
         self._give_back("get_autocommit", "on_commit")
+        self.connection.__dict__.pop("connect", None)
         self._is_busy = True
         if connections[connection.alias] is not connection:
             # The body threw this connection away and got another, which could only read.

@@ -357,3 +357,46 @@ def test_a_process_that_dies_before_it_wrote_the_checkpoint_leaves_no_batch_behi
     command()
     # The last one finds that there are no more batches.
     assert seen == [0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100]
+
+
+def test_marks_that_change_nothing_leave_an_interrupted_run_as_it_is(many, run, amounts):
+    with pytest.raises(BatchFailed):
+        command(values={"fail_at": 4})
+    assert "Was not applied" in run("custom_migrations", "unmark", INCREMENT)
+    assert checkpoints.find(INCREMENT, "default").rows == 30
+    command()
+    with pytest.raises(BatchFailed):
+        command(values={"fail_at": 4}, force=True)
+    assert "Already applied" in run("custom_migrations", "mark", INCREMENT)
+    assert "run it again with --force" in run("custom_migrations", "list", "--name", INCREMENT)
+    command(force=True)
+    assert amounts() == [2] * 100
+
+
+def test_a_mark_drops_what_was_set_aside(many, run, amounts):
+    ItemFactory(name="poison 1")
+    with pytest.raises(QuarantineNotEmpty):
+        run("batch_poison")
+    run("custom_migrations", "mark", POISON)
+    Item.objects.filter(name="poison 1").update(name="healed 1")
+    command("batch_poison", force=True)
+    assert amounts() == [2] * 100 + [1]
+
+
+def test_a_restart_whose_lease_was_taken_drops_nothing(many, monkeypatch):
+    from data_migrations.exceptions import LeaseLost
+
+    with pytest.raises(BatchFailed):
+        command(values={"fail_at": 4})
+    original = quarantine.keys
+
+    def steal(*args):
+        Lease.objects.filter(name=INCREMENT).update(token=77, owner="somebody else")
+        return original(*args)
+
+    monkeypatch.setattr(quarantine, "keys", steal)
+    from django.core.management import call_command
+
+    with pytest.raises(LeaseLost):
+        call_command("batch_increment", "--restart", "--no-input", verbosity=0)
+    assert checkpoints.find(INCREMENT, "default").rows == 30

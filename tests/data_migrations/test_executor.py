@@ -229,6 +229,20 @@ def test_everything_printed_is_reported(listener):
     assert "UserWarning: through warnings" in listener.text("warnings")
 
 
+def test_info_is_heard_where_nobody_set_logging_up(listener, monkeypatch):
+    import logging
+
+    from tests.testapp.management.commands.noisy import Command, logger
+
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(root, "level", logging.WARNING)
+    monkeypatch.setattr(Command, "perform_migration", lambda self, dry_run=False: logger.info("half done"))
+    executor.run_command("noisy", reporters=[listener])
+    assert "half done" in listener.text("logging:INFO")
+    assert root.level == logging.WARNING
+
+
 def test_a_reporter_that_fails_does_not_fail_the_run(items, amounts):
     class Broken(executor.Reporter):
         def output(self, stream, text):
@@ -320,6 +334,93 @@ class TestOutsideTransactions:
             executor.run_command("increment")
         assert amounts() == [0, 0, 0]
         assert not ledger.is_applied(INCREMENT, "default")
+
+    def test_what_fails_after_the_commit_does_not_undo_it_and_is_said(self, items, amounts, listener, monkeypatch):
+        from django.db.utils import OperationalError
+
+        from tests.testapp.management.commands.increment import Command
+
+        def perform(self, dry_run=False):
+            def afterwards():
+                # Somebody who waited has taken the lease by then.
+                Lease.objects.filter(name=INCREMENT).update(token=77)
+                raise OperationalError("the cache does not answer")
+
+            transaction.on_commit(afterwards)
+            return Item.objects.update(amount=1)
+
+        monkeypatch.setattr(Command, "perform_migration", perform)
+        outcome = executor.run_command("increment", reporters=[listener])
+        assert outcome.kind == OutcomeKind.APPLIED
+        assert amounts() == [1, 1, 1]
+        assert any("something failed after that: OperationalError" in text for _, text in listener.of("message"))
+
+    @pytest.mark.parametrize("command", ["increment", "increment_loose"])
+    def test_one_that_calls_itself_is_refused_and_does_not_wait_for_ever(self, items, monkeypatch, command):
+        import importlib
+
+        module = importlib.import_module(f"tests.testapp.management.commands.{command}")
+        monkeypatch.setattr(module.Command, "perform_migration", lambda self, dry_run=False: call_command(command))
+        with pytest.raises(Misconfigured, match="calls itself"):
+            executor.run_command(command)
+
+    def test_a_reverse_that_is_delivered_twice_is_done_once(self, items, amounts):
+        executor.run_command("reversible")
+        executor.run_command("reversible", reverse=True, key="a" * 32)
+        executor.run_command("reversible")
+        outcome = executor.run_command("reversible", reverse=True, key="a" * 32)
+        assert outcome.kind == OutcomeKind.NOT_APPLIED
+        assert amounts() == [10, 10, 10]
+
+    @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="PostgreSQL tells who blocks whom")
+    def test_a_transaction_does_not_wait_for_one_that_waits_for_it(self, items, amounts):
+        import threading
+        import time
+
+        from data_migrations.exceptions import AlreadyRunning
+
+        def other():
+            try:
+                executor.run_command("increment")
+            finally:
+                connection.close()
+
+        thread = threading.Thread(target=other)
+        with transaction.atomic():
+            Item.objects.update(amount=5)
+            thread.start()
+            for _ in range(500):
+                if Lease.objects.exclude(owner="").exists():
+                    break
+                time.sleep(0.01)
+            with pytest.raises(AlreadyRunning, match="cannot wait"):
+                executor.run_command("increment")
+        thread.join(30)
+        assert amounts() == [6, 6, 6]
+
+    @pytest.mark.skipif("connection.vendor != 'mysql'", reason="its snapshots are read by plain SELECTs only")
+    def test_an_old_snapshot_does_not_hide_what_is_applied_by_now(self, items, amounts):
+        import threading
+
+        def other():
+            try:
+                executor.run_command("increment")
+            finally:
+                connection.close()
+
+        with connection.cursor() as cursor:
+            cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        try:
+            with transaction.atomic():
+                assert amounts() == [0, 0, 0]
+                thread = threading.Thread(target=other)
+                thread.start()
+                thread.join(30)
+                outcome = executor.run_command("increment")
+        finally:
+            connection.close()
+        assert outcome.kind == OutcomeKind.ALREADY_APPLIED
+        assert amounts() == [1, 1, 1]
 
     def test_the_lease_is_free_after_success_and_after_failure(self, items):
         executor.run_command("increment")

@@ -146,7 +146,8 @@ def _notes(status: MigrationStatus) -> list[str]:
     if status.state == State.BROKEN and status.registered:
         notes.append(f"cannot be imported: {status.registered.error.strip().splitlines()[-1]}")
     if status.state == State.INTERRUPTED:
-        notes.append("began and did not come to its end; run it again.")
+        again = "run it again with --force" if status.record else "run it again"
+        notes.append(f"began and did not come to its end; {again}.")
     return notes
 
 
