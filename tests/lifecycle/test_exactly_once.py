@@ -45,23 +45,24 @@ def test_of_twenty_that_start_at_once_one_executes_and_nineteen_say_already_appl
 
 def test_with_no_wait_the_others_refuse(items, nurseries):
     nursery = nurseries()
-    first = nursery.start("increment", "--before", "2")
+    first = nursery.start("increment", "--before", "60")
     first.until("begun")
     others = [nursery.start("increment", "--no-wait") for _ in range(19)]
     assert {child.wait() for child in others} == {3}
     assert all("Nothing was started here" in child.text() for child in others)
-    assert first.wait() == 0
+    first.signal(signal.SIGKILL)
+    first.wait()
+    assert nursery.start("increment", "--no-wait").wait() == 0
     assert amounts() == [1] * 5
 
 
 def test_a_wait_has_its_limit(items, nurseries):
     nursery = nurseries()
-    first = nursery.start("increment", "--before", "3")
+    first = nursery.start("increment", "--before", "60")
     first.until("begun")
     second = nursery.start("increment", "--lock-timeout", "0.3")
     assert second.wait() == 3
     assert "Nothing was started here" in second.text()
-    assert first.wait() == 0
 
 
 def test_killed_at_random_moments_it_is_always_all_or_nothing(items, nurseries):
@@ -71,9 +72,10 @@ def test_killed_at_random_moments_it_is_always_all_or_nothing(items, nurseries):
     began = time.monotonic()
     assert nursery.start(*arguments).wait() == 0
     duration = time.monotonic() - began
-    killed = 0
+    killed = started = 0
     while killed < KILLS:
         child = nursery.start(*arguments)
+        started += 1
         time.sleep(random_moments.uniform(0, duration * 1.2))
         child.signal(signal.SIGKILL)
         killed += child.wait() == -signal.SIGKILL
@@ -86,7 +88,7 @@ def test_killed_at_random_moments_it_is_always_all_or_nothing(items, nurseries):
     record = ledger.get(INCREMENT, "default")
     assert set(amounts()) == {record.times_applied}
     # Some came through and some did not; else the moments were not random enough to mean anything.
-    assert 2 <= record.times_applied < KILLS + 2
+    assert 2 < record.times_applied < started + 2
 
 
 def test_a_killed_one_is_taken_over_at_once_since_it_is_provably_gone(items, nurseries):
