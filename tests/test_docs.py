@@ -42,19 +42,20 @@ EXAMPLES: dict[str, type[IdempotentCommand]] = {
 }
 
 _FENCE = re.compile(
-    r"^(?P<indent> *)(?:<!-- example: (?P<example>[^>]+?) -->\n *)?"
+    r"^(?P<indent> *)(?:<!-- (?:example: (?P<example>[^>]+?)|(?P<fragment>fragment)) -->\n *)?"
     r"```(?P<language>\w*)\n(?P<code>.*?)^ *```$",
     re.MULTILINE | re.DOTALL,
 )
 
 
 class Block:
-    """A fenced block of a page: its language, its text without the indent, and what it is an example of."""
+    """A fenced block of a page: its language, its text without the indent, and what it is an example or a part of."""
 
     def __init__(self, page: Path, match: re.Match[str]) -> None:
         self.page = page
         self.language = match["language"]
         self.example = match["example"] or ""
+        self.is_fragment = bool(match["fragment"])
         self.code = textwrap.dedent(match["code"])
         self.line = page.read_text()[: match.start()].count("\n") + 1
 
@@ -276,6 +277,39 @@ def test_python_compiles(page: Path) -> None:
     for block in blocks(page):
         if block.language == "python":
             compile(block.code, repr(block), "exec")
+
+
+# What a settings file has at its place; some blocks are to be added to one.
+SETTINGS = ("BASE_DIR", "INSTALLED_APPS", "Q_CLUSTER")
+
+
+def undefined_names(code: str) -> set[str]:
+    """The names that are used in there and come from nowhere."""
+    builtins = f"builtins = [{', '.join(repr(name) for name in SETTINGS)}]"
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--isolated", "--no-cache", "--select", "F821", "--config", builtins,
+         "--output-format", "concise", "--stdin-filename", "x.py", "-"],
+        input=code, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode in (0, 1), done.stderr
+    return set(re.findall(r"Undefined name `(\w+)`", done.stdout))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_python_can_be_pasted_unless_it_is_marked_as_a_fragment(page: Path) -> None:
+    for block in blocks(page):
+        if block.language == "python" and not block.is_fragment:
+            assert undefined_names(block.code) == set(), f"{block!r}: import them, or mark it as a fragment"
+
+
+def test_what_has_a_command_is_no_fragment() -> None:
+    commands = [block for page in PAGES for block in blocks(page) if re.search(r"^class Command\b", block.code, re.M)]
+    assert len(commands) >= 8
+    assert [block for block in commands if block.is_fragment] == []
+
+
+def test_a_name_that_comes_from_nowhere_is_found() -> None:
+    assert undefined_names("from x import y\n\ny(INSTALLED_APPS, Lower)\n") == {"Lower"}
 
 
 def anchors(page: Path) -> set[str]:
