@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.db.models import QuerySet
 from django.forms import Media
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseBase
 from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -23,7 +23,7 @@ from .runfilters import MigrationFilter, RequesterFilter
 from .templatetags.console import ago, badge, duration
 from .tools import migration_url
 from .views import control, log, marking, migration, migrations, quarantine, request, runs, state
-from .views.page import ConsoleAdmin, scripts
+from .views.page import NO_NUL, ConsoleAdmin, has_nul, scripts
 
 View = Callable[..., HttpResponseBase]
 
@@ -39,6 +39,8 @@ class PagesAdmin(ConsoleAdmin):
         def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if "name" in kwargs:
                 kwargs["name"] = unquote(kwargs["name"])
+            if has_nul(request, *kwargs.values()):
+                return HttpResponseBadRequest(NO_NUL)
             return view(self, request, *args, **kwargs)
 
         if posts is not None:
@@ -81,7 +83,7 @@ def _asked(word: str, admin: PagesAdmin, request: HttpRequest, pk: str) -> HttpR
 class RunAdmin(PagesAdmin):
     """The history of runs, and the page of each."""
 
-    list_display = ("number", "migration_link", "kind_badge", "status_badge", "when", "took", "who")
+    list_display = ("number", "status_badge", "migration_link", "kind_badge", "when", "took", "who")
     list_display_links = ("number",)
     list_filter = ("status", "kind", "door", MigrationFilter, RequesterFilter)
     search_fields = ("migration", "command_name", "reason", "requested_by", "error_message", "result")
@@ -119,6 +121,8 @@ class RunAdmin(PagesAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Django's own, under a plain title."""
+        if has_nul(request):
+            return HttpResponseBadRequest(NO_NUL)
         return super().changelist_view(request, {"title": "Runs", **(extra_context or {})})
 
     @admin.display(description="run", ordering="id")

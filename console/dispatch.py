@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from django.apps import apps
-from django.db import IntegrityError, connections, transaction
+from django.db import IntegrityError, OperationalError, connections, router, transaction
 from django.utils import timezone
 
-from data_migrations import arguments, ledger, registry
+from data_migrations import arguments, databases, ledger, registry
 from data_migrations.exceptions import BrokenMigration, InvalidArgument
 from data_migrations.reporting import Door
 
@@ -254,12 +255,22 @@ def _log_entries(user: Any, rows: list[Run], reason: str) -> None:
 
 
 def log_entry(user: Any, run: Run, message: str) -> None:
-    """Let Django's own admin history know, too, where it is installed and the user is one of its users."""
+    """Let Django's own admin history know, too, where it is installed and the user is one of its users.
+
+    To be called after what it tells of is committed. Without the entry nothing is lost: the run keeps who and when.
+    """
     if not apps.is_installed("django.contrib.admin") or getattr(user, "pk", None) is None:
         return
     from django.contrib.admin.models import CHANGE, LogEntry
 
-    LogEntry.objects.log_actions(user.pk, [run], CHANGE, message, single_object=True)
+    using = router.db_for_write(LogEntry)
+    is_sqlite = connections[using].vendor == "sqlite"
+    try:
+        # On SQLite the history may be in the one file whose write lock the running migration holds.
+        with databases.short_lock_waits(using) if is_sqlite else nullcontext(), transaction.atomic(using=using):
+            LogEntry.objects.log_actions(user.pk, [run], CHANGE, message, single_object=True)
+    except OperationalError as error:
+        logger.warning("Django's admin history has no entry for %r of %s: %s", message, _name(user), error)
 
 
 def _asker(user: Any) -> dict[str, str]:

@@ -34,8 +34,10 @@ RECORD_SECONDS = 5.0
 REASON = "force stop"
 NOTE = (
     "It was stopped by force: it came to no safe point, so its worker process was ended. What it had not committed "
-    "is not kept. It is not recorded as applied."
+    "is not kept. "
 )
+UNRECORDED = "It is not recorded as applied."
+STILL_RECORDED = "What the ledger had of it stays as it was, so only another forced run goes on."
 
 
 class ForcedStop:
@@ -98,7 +100,8 @@ class ForcedStop:
 
     def _record(self) -> None:
         if self.recorder is not None:
-            self.recorder.end(Status.CANCELLED, REASON, note=NOTE)
+            record = STILL_RECORDED if self.recorder.is_forced else UNRECORDED
+            self.recorder.end(Status.CANCELLED, REASON, note=NOTE + record)
 
 
 def end_process() -> None:

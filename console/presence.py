@@ -11,6 +11,7 @@ from typing import Any
 from django.db import connections, transaction
 from django.db.models import QuerySet
 from django.db.utils import Error
+from django.utils import timezone
 
 from data_migrations import databases
 from data_migrations.processes import Process
@@ -23,6 +24,9 @@ logger = logging.getLogger("console")
 
 # Rows of workers that were not seen for so long are taken away.
 FORGET_AFTER = timedelta(days=1)
+
+# A worker is forked from the cluster, so that its code may be older than its process.
+LOADED_AT = timezone.now()
 
 _current: Presence | None = None
 

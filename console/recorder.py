@@ -73,6 +73,7 @@ class Recorder(Reporter):
         self._partial: tuple[float, list[tuple[str, str]]] = (0.0, [])
         self._unflushed = 0
         self.control = ""
+        self.is_forced = False
         self._shield = shield
         self._on_control = on_control
         self.is_ended = False
@@ -94,6 +95,7 @@ class Recorder(Reporter):
 
     def started(self, run: RunInfo) -> None:
         self._using = run.using
+        self.is_forced = run.force
         self._note(
             "started",
             checksum=run.checksum,
@@ -179,7 +181,11 @@ class Recorder(Reporter):
             Status.FAILED,
             "rolled back",
             error_message="The transaction around this run was rolled back, so nothing of it was kept. "
-            "It is not recorded as applied; mend the cause and run it again.",
+            + (
+                "What the ledger had of it stays as it was; mend the cause, and only another forced run does it again."
+                if self.is_forced
+                else "It is not recorded as applied; mend the cause and run it again."
+            ),
         )
 
     def failed(self, error: BaseException, traceback_text: str) -> None:

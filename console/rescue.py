@@ -114,7 +114,8 @@ def _rows_done(run: Run) -> int | None:
 def _verdict(run: Run, rows: int | None) -> tuple[str, Status]:
     """What is to become of an interrupted run, in words and as a status."""
     if run.door != Door.WORKER.value and run.in_batches:
-        return "Its finished batches are kept: run it again, and it goes on after them.", Status.INTERRUPTED
+        again = "run it again with --force" if run.force else "run it again"
+        return f"Its finished batches are kept: {again}, and it goes on after them.", Status.INTERRUPTED
     if run.door != Door.WORKER.value:
         return (
             "What an atomic migration did was undone with its transaction. Run it again the way it was started."

@@ -102,6 +102,8 @@ def of_run(hooks: PermissionHooks, request: HttpRequest, run: Run) -> list[Tool]
         and hooks.has_kind_permission(request, run.kind, migration)
     ):
         tools.append(Tool(_again(run), migration_url("run", run.migration, run.database, kind=run.kind)))
+        if run.kind == Kind.DRY_RUN and hooks.has_kind_permission(request, Kind.RUN, migration):
+            tools.append(Tool("Run…", migration_url("run", run.migration, run.database)))
     return tools
 
 

@@ -14,12 +14,12 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from data_migrations import databases, executor, registry, stopping
-from data_migrations.exceptions import DataMigrationError
+from data_migrations.exceptions import DataMigrationError, Refused, UnknownMigration
 from data_migrations.processes import Process
 from data_migrations.reporting import Door
 from data_migrations.stopping import StopFlag
 
-from . import conf, dispatch, forcing, presence, sealing, spool, states, uploads
+from . import conf, dispatch, forcing, health, presence, sealing, spool, states, uploads
 from .forcing import ForcedStop
 from .models import Attempt, Control, Kind, Run
 from .recorder import Recorder
@@ -154,7 +154,7 @@ def _recorder(claim: Claim, stop: StopFlag, forced: ForcedStop) -> Recorder:
 
 
 def _run(run: Run, recorder: Recorder, stop: StopFlag) -> None:
-    migration = registry.get(run.migration)
+    migration = _registered(run)
     with uploads.local(_values(run)) as values:
         executor.run_command(
             migration.command_name,
@@ -170,6 +170,31 @@ def _run(run: Run, recorder: Recorder, stop: StopFlag) -> None:
             stop=stop,
             key=run.key,
         )
+
+
+def _registered(run: Run) -> registry.RegisteredMigration:
+    """The code of the run, as this worker has it.
+
+    Raises:
+        UnknownMigration: this worker does not know it.
+        Refused: it is not the code for which the run was confirmed.
+    """
+    process = Process.current()
+    here = f"this worker ({process.host}, pid {process.pid}, its code loaded {presence.LOADED_AT:%Y-%m-%d %H:%M:%S %Z})"
+    try:
+        migration = registry.get(run.migration)
+    except UnknownMigration as error:
+        raise UnknownMigration(
+            f"{error} Perhaps {here} started before that code was deployed: "
+            f"restart it ({health.START_WORKER}), then run it again."
+        ) from error
+    # A run that goes on was confirmed before: a deployment in between is how an error in it is mended.
+    if run.attempt == 1 and run.checksum and migration.checksum and run.checksum != migration.checksum:
+        raise Refused(
+            f"The code of {run.migration} that {here} has loaded is not the one that was confirmed, so nothing was "
+            f"run. Restart the worker ({health.START_WORKER}), or look at the change, and run it again."
+        )
+    return migration
 
 
 def _values(run: Run) -> dict[str, Any]:

@@ -33,11 +33,11 @@ def ask(admin: ConsoleAdmin, request: HttpRequest, pk: Any, word: str) -> HttpRe
             refusal = verb.why_not(run)
             if not refusal and not verb.act(run.pk, request.user):
                 refusal = "Somebody else was faster."
-            if not refusal:
-                dispatch.log_entry(request.user, run, f"{verb.question} run {run.pk} of {run.migration}")
         if refusal:
             messages.warning(request, f"Nothing was changed. {refusal}")
-        elif verb.done:
+            return HttpResponseRedirect(back)
+        dispatch.log_entry(request.user, run, f"{verb.question} run {run.pk} of {run.migration}")
+        if verb.done:
             messages.success(request, verb.done)
         return HttpResponseRedirect(back)
     return render(

@@ -19,12 +19,19 @@ from console.catalogue import Row
 from console.permissions import PermissionHooks
 
 Crumb = tuple[str, str]
+NO_NUL = "An address with a NUL character finds nothing."
 # Django masks the token anew in each response.
 _CSRF = re.compile(rb'name="csrfmiddlewaretoken" value="[^"]*"')
 
 
 class ConsoleAdmin(PermissionHooks, ModelAdmin):
     """An admin class with the console's permission hooks."""
+
+
+def has_nul(request: HttpRequest, *more: str) -> bool:
+    """Whether the address has a NUL character, which PostgreSQL cannot even look for."""
+    asked = [text for _, texts in request.GET.lists() for text in texts]
+    return any("\0" in text for text in (*asked, *more))
 
 
 def scripts(*names: str) -> Media:

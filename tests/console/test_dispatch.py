@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
@@ -242,3 +242,12 @@ def test_a_deleted_users_trail_keeps_the_name() -> None:
     bea.delete()
     row.refresh_from_db()
     assert row.requested_by == "bea"
+
+
+def test_without_an_entry_in_the_admin_history_a_mark_is_made_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(*args: Any, **kwargs: Any) -> None:
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(LogEntry.objects, "log_actions", locked)
+    dispatch.mark([NAME], user=user("bea"), reason="imported by hand")
+    assert ledger.is_applied(NAME, "default")

@@ -22,9 +22,12 @@ class Recorder:
 
     def __init__(self) -> None:
         self.ends: list[str] = []
+        self.note = ""
+        self.is_forced = False
 
     def end(self, status: str, outcome: str, **fields: Any) -> None:
         self.ends.append(outcome)
+        self.note = fields["note"]
 
 
 @pytest.fixture
@@ -36,9 +39,10 @@ def ended(monkeypatch: pytest.MonkeyPatch, settings: Any) -> threading.Event:
     return event
 
 
-def begun(stop: StopFlag) -> tuple[ForcedStop, Recorder]:
+def begun(stop: StopFlag, *, is_forced: bool = False) -> tuple[ForcedStop, Recorder]:
     forced = ForcedStop(stop)
     recorder = Recorder()
+    recorder.is_forced = is_forced
     forced.recorder = recorder  # type: ignore[assignment]
     forced.begin()
     return forced, recorder
@@ -93,3 +97,12 @@ def test_to_bar_what_is_committing_fails_until_it_is_done() -> None:
     with stop.shield():
         assert not stop.bar()
     assert stop.bar()
+
+
+def test_a_forced_run_is_not_said_to_be_unrecorded(ended: threading.Event) -> None:
+    stop = StopFlag()
+    with stop.interruptible(lambda: None):
+        _, recorder = begun(stop, is_forced=True)
+        assert ended.wait(5)
+    assert "not recorded as applied" not in recorder.note
+    assert "only another forced run goes on" in recorder.note

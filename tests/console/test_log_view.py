@@ -119,3 +119,7 @@ def test_the_permission_for_logs_alone_is_not_enough(run: Run):
 @pytest.mark.parametrize("page", ["log", "log_search", "log_download"])
 def test_only_get(client_of_ana: Client, run: Run, page: str):
     assert client_of_ana.post(run_address(run, page)).status_code == 405
+
+
+def test_a_search_for_a_nul_character_is_refused_not_asked_of_the_database(client_of_ana: Client, run: Run):
+    assert client_of_ana.get(run_address(run, "log_search") + "?text=%00").status_code == 400

@@ -342,3 +342,37 @@ def test_the_history_has_no_way_to_add_change_or_delete(client_of_ana: Client):
 @pytest.mark.parametrize("pk", ["0", "999999", "x", "9" * 30])
 def test_an_unknown_run_is_a_404(client_of_ana: Client, pk: str):
     assert client_of_ana.get(f"/admin/console/run/{pk}/change/").status_code == 404
+
+
+@pytest.mark.parametrize("status", ["interrupted", "cancelled"])
+def test_a_forced_run_that_did_not_end_says_that_the_record_stays(client_of_ana: Client, status: str) -> None:
+    run = a_run(status=status, force=True)
+    assert "What the ledger had of it stays as it was" in client_of_ana.get(run_address(run)).content.decode()
+    run = a_run(status=status)
+    assert "What the ledger had" not in client_of_ana.get(run_address(run)).content.decode()
+
+
+def test_a_finished_dry_run_leads_to_the_run(client_of_ana: Client) -> None:
+    page = client_of_ana.get(run_address(a_run(kind="dry_run"))).content.decode()
+    assert "Dry run again…</a>" in page
+    assert f'<a href="{address("run")}">Run…</a>' in page
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [("running", "Nothing was printed yet."), ("succeeded", "Nothing was printed.")]
+)
+def test_an_empty_log_says_whether_more_may_come(client_of_ana: Client, status: str, words: str) -> None:
+    assert words in client_of_ana.get(run_address(a_run(status=status))).content.decode()
+
+
+def test_the_status_stands_right_after_the_number_where_a_telephone_shows_it(client_of_ana: Client) -> None:
+    a_run()
+    page = client_of_ana.get(reverse("admin:console_run_changelist")).content.decode()
+    assert page.index("field-number") < page.index("field-status_badge") < page.index("field-migration_link")
+
+
+@pytest.mark.parametrize("query", ["migration=%00", "by=%00", "database=%00", "status__exact=%00", "q=%00"])
+def test_a_nul_character_in_an_address_is_refused(client_of_ana: Client, query: str) -> None:
+    for page in ("run", "migration"):
+        assert client_of_ana.get(reverse(f"admin:console_{page}_changelist") + f"?{query}").status_code == 400
+    assert client_of_ana.get(f"{LIST}a%00b/change/").status_code == 400

@@ -415,3 +415,32 @@ def in_a_thread(action: Any) -> Any:
     thread.start()
     thread.join()
     return found[0]
+
+
+def test_a_worker_that_does_not_know_the_migration_says_that_it_may_be_older_than_the_code() -> None:
+    run = RunFactory.create(migration="deployed_a_minute_ago")
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.status == Status.FAILED
+    for words in ("deployed_a_minute_ago", f"pid {os.getpid()}", "its code loaded 20", "python manage.py qcluster"):
+        assert words in run.error_message
+
+
+def test_other_code_than_the_one_that_was_confirmed_is_not_run() -> None:
+    run = requested("increment_items_2026_01_01")
+    Run.objects.filter(pk=run.pk).update(checksum="0" * 64)
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.status == Status.FAILED
+    assert "is not the one that was confirmed" in run.error_message
+    assert "restart the worker" in run.error_message.lower()
+    assert set(Item.objects.values_list("amount", flat=True)) == {0}
+    assert not ledger.is_applied("increment_items_2026_01_01", "default")
+
+
+def test_a_run_that_is_taken_up_again_goes_on_with_newer_code() -> None:
+    run = requested("increment_items_2026_01_01")
+    Run.objects.filter(pk=run.pk).update(checksum="0" * 64, attempt=1)
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert (run.status, run.attempt) == (Status.SUCCEEDED, 2)
