@@ -7,12 +7,13 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 export HOST PORT
 
-.PHONY: help run test test-fast lint bench wheel clean
+.PHONY: help run test test-fast soak lint bench wheel clean
 
 help:
 	@echo "make run [PORT=8000] [HOST=127.0.0.1]  the demo shop, its console and a worker"
 	@echo "make test        everything, on SQLite, PostgreSQL, and MariaDB where one answers"
 	@echo "make test-fast   without killed processes and the browser, on SQLite"
+	@echo "make soak        ten times the kills of make test, on every database: an hour or more"
 	@echo "make lint        ruff and mypy"
 	@echo "make bench       how fast batches are, as ratios against code written by hand (docs/performance.md)"
 	@echo "make wheel       build the package into dist/"
@@ -26,6 +27,11 @@ test: $(VENV)/.test-installed
 
 test-fast: $(VENV)/.test-installed
 	@$(PY) -m pytest -n 2 -m "not lifecycle and not browser and not site"
+
+soak: $(VENV)/.test-installed
+	@for database in sqlite postgresql mariadb; do \
+		TEST_KILLS=1000 TEST_DB=$$database $(PY) -m pytest -m lifecycle -k "killed or kills" || exit 1; \
+	done
 
 lint: $(VENV)/.test-installed
 	$(PY) -m ruff check .
