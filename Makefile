@@ -30,7 +30,7 @@ test-fast: $(VENV)/.test-installed
 
 soak: $(VENV)/.test-installed
 	@for database in sqlite postgresql mariadb; do \
-		TEST_KILLS=1000 TEST_DB=$$database $(PY) -m pytest -m lifecycle -k "killed or kills" || exit 1; \
+		TEST_KILLS=1000 TEST_ROWS=200000 TEST_DB=$$database $(PY) -m pytest -m lifecycle -k "killed or kills" || exit 1; \
 	done
 
 lint: $(VENV)/.test-installed
