@@ -18,8 +18,6 @@ SOON = 0.3
 class Recorder:
     """Only what a forced stop asks of a recorder."""
 
-    is_forced = False
-
     def __init__(self) -> None:
         self.ends: list[str] = []
         self.note = ""
