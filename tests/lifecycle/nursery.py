@@ -14,6 +14,8 @@ import time
 
 
 def child(arguments: list[str]) -> None:
+    # Whoever runs the tests in the background has Ctrl-C ignored, and so would we.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     output = os.open(arguments[0], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
