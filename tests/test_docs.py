@@ -293,6 +293,7 @@ def undefined_names(code: str) -> set[str]:
         input=code, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode in (0, 1), done.stderr
+    assert "No module" not in done.stderr
     return set(re.findall(r"Undefined name `(\w+)`", done.stdout))
 
 
