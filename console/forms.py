@@ -187,10 +187,6 @@ class RunForm(ReasonForm):
                 found[argument.dest] = value
         return found
 
-    def own_fields(self) -> list[forms.BoundField]:
-        """The fields of the command's own arguments."""
-        return [self[PREFIX + argument.dest] for argument in self.described]
-
 
 def upload_field_for(argument: Argument) -> forms.Field:
     """A form field for a file that the argument takes the path of."""

@@ -10,7 +10,6 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from datetime import timedelta
 from types import FrameType
 from typing import Any
 
@@ -114,11 +113,6 @@ def waiting() -> int:
         raise QueueUnreachable(f"{type(error).__name__}: {error}") from error
 
 
-def orm_alias() -> str | None:
-    """The alias of the database that holds the messages; None with another kind of broker."""
-    return str(Conf.ORM) if Conf.ORM else None
-
-
 def on_worker_start(action: Callable[[], None]) -> None:
     """Have something done in each worker process of the queue, right after it was made."""
 
@@ -152,12 +146,3 @@ def is_stopping() -> bool:
     if _stop_event is not None and _stop_event.is_set():
         return True
     return _feeder is not None and os.getppid() != _feeder
-
-
-def oldest_wait() -> timedelta | None:
-    """How long the oldest message has been waiting; None without one, or with a broker that does not tell."""
-    if not Conf.ORM:
-        return None
-    now = timezone.now()
-    lock = OrmQ.objects.using(Conf.ORM).filter(lock__lte=now).order_by("lock").values_list("lock", flat=True).first()
-    return now - lock if lock is not None else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -63,11 +62,6 @@ def journals() -> list[Path]:
         return sorted(found, key=lambda path: path.stat().st_mtime)
     except OSError:
         return []
-
-
-def free_bytes() -> int:
-    """How much room the folder has left."""
-    return shutil.disk_usage(folder()).free
 
 
 def prepare_connection() -> None:
