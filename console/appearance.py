@@ -39,6 +39,8 @@ LOOKS: dict[str, Look] = {
     "unregistered": Look("Not in the code", "warning", _QUESTION),
     "broken": Look("Cannot be imported", "bad", _CROSS),
     # A run.
+    "waiting": Look("Waiting for approval", "warning", _QUESTION),
+    "scheduled": Look("Scheduled", "quiet", _CLOCK),
     "enqueued": Look("Enqueued", "active", _CLOCK),
     "paused": Look("Paused", "warning", _PAUSE),
     "cancelled": Look("Cancelled", "quiet", _BAR),

@@ -42,6 +42,14 @@ class Control(models.TextChoices):
     FORCE = "force", "force stop"
 
 
+class Decision(models.TextChoices):
+    """What a second person said."""
+
+    NONE = "", "none"
+    APPROVED = "approved", "approved"
+    REJECTED = "rejected", "rejected"
+
+
 class RunQuerySet(models.QuerySet["Run"]):
     """Questions asked of runs."""
 
@@ -72,6 +80,17 @@ class Run(models.Model):
     requested_by_pk = models.CharField(max_length=64, blank=True)
     requested_at = models.DateTimeField(default=timezone.now, db_index=True)
     once_key = models.CharField(max_length=64, unique=True, null=True, blank=True)
+
+    # Not before this moment: the time that was asked for, or when its daily window opens again.
+    start_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    # What a second person has to agree to, exactly: a hash of its parameters and of the code's checksum.
+    fingerprint = models.CharField(max_length=64, blank=True)
+    approval_expires_at = models.DateTimeField(null=True, blank=True)
+    decision = models.CharField(max_length=10, choices=Decision.choices, blank=True, default="")
+    decided_by = models.CharField(max_length=150, blank=True)
+    decided_by_pk = models.CharField(max_length=64, blank=True)
+    decided_at = models.DateTimeField(null=True, blank=True)
+    decision_note = models.TextField(blank=True)
 
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -120,6 +139,8 @@ class Run(models.Model):
     log_bytes = models.BigIntegerField(default=0)
     log_kept = models.BigIntegerField(default=0)
     log_head = models.BigIntegerField(null=True, blank=True)
+    # When its log was taken away because of its age or size.
+    log_pruned_at = models.DateTimeField(null=True, blank=True)
 
     objects = RunQuerySet.as_manager()
 
@@ -281,6 +302,51 @@ class Worker(models.Model):
         return f"worker {self.pid} on {self.host}"
 
 
+class Notice(models.Model):
+    """Something that people are to be told of, by one channel; tried again until it was sent or given up.
+
+    The run may be pruned before: what is to be said is kept here.
+    """
+
+    run = models.ForeignKey(Run, on_delete=models.SET_NULL, null=True, blank=True, related_name="notices")
+    event = models.CharField(max_length=20)
+    channel = models.CharField(max_length=20)
+    # The same event of the same run is told once for each channel.
+    once_key = models.CharField(max_length=100, unique=True)
+    subject = models.CharField(max_length=300)
+    text = models.TextField()
+    created_at = models.DateTimeField(default=timezone.now)
+    # When it is to be sent next; null once it was sent or given up.
+    due_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    tries = models.PositiveIntegerField(default=0)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ("-id",)
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.subject
+
+
+class Canary(models.Model):
+    """A message that does nothing but come through the queue: proof that its workers take tasks. One row a cluster."""
+
+    cluster = models.CharField(max_length=100, unique=True)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    answered_at = models.DateTimeField(null=True, blank=True)
+    # Seconds that the last one was under way.
+    took = models.FloatField(null=True, blank=True)
+    answered_by = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"canary of {self.cluster}"
+
+
 class Migration(models.Model):
     """A registered data migration, as a row of the admin: it has no table, its facts come from the core.
 
@@ -293,6 +359,35 @@ class Migration(models.Model):
         managed = False
         default_permissions = ()
         verbose_name = "data migration"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SchemaMigration(models.Model):
+    """One of Django's own schema migrations, as a row of the admin: its facts come from Django."""
+
+    name = models.CharField(primary_key=True, max_length=NAME_LENGTH)
+
+    class Meta:
+        managed = False
+        default_permissions = ()
+        verbose_name = "schema migration"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Health(models.Model):
+    """The health of the console, as a page of the admin."""
+
+    name = models.CharField(primary_key=True, max_length=NAME_LENGTH)
+
+    class Meta:
+        managed = False
+        default_permissions = ()
+        verbose_name = "health"
+        verbose_name_plural = "health"
 
     def __str__(self) -> str:
         return self.name

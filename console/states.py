@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class Status(models.TextChoices):
     """Where a run is."""
 
+    WAITING = "waiting", "waiting for approval"
+    SCHEDULED = "scheduled", "scheduled"
     ENQUEUED = "enqueued", "enqueued"
     RUNNING = "running", "running"
     PAUSED = "paused", "paused"
@@ -31,6 +33,11 @@ ACTIVE = (Status.ENQUEUED, Status.RUNNING)
 FINISHED = (Status.CANCELLED, Status.SUCCEEDED, Status.FAILED)
 
 TRANSITIONS: dict[tuple[Status, Status], str] = {
+    (Status.WAITING, Status.ENQUEUED): "a second person approved it",
+    (Status.WAITING, Status.SCHEDULED): "a second person approved it, and its time has not come",
+    (Status.WAITING, Status.CANCELLED): "it was rejected or withdrawn, or nobody approved it in time",
+    (Status.SCHEDULED, Status.ENQUEUED): "its time has come",
+    (Status.SCHEDULED, Status.CANCELLED): "a person cancelled it before its time came",
     (Status.ENQUEUED, Status.RUNNING): "a worker claimed it",
     (Status.ENQUEUED, Status.CANCELLED): "a person cancelled it before a worker took it",
     (Status.ENQUEUED, Status.FAILED): "the queue could not be reached, or it cannot be run any more",
@@ -39,6 +46,7 @@ TRANSITIONS: dict[tuple[Status, Status], str] = {
     (Status.RUNNING, Status.CANCELLED): "it stopped at a safe point because a person cancelled it",
     (Status.RUNNING, Status.PAUSED): "it stopped at a safe point because a person paused it",
     (Status.RUNNING, Status.ENQUEUED): "its worker was asked to stop and gave it back",
+    (Status.RUNNING, Status.SCHEDULED): "its daily window closed; it goes on when that opens again",
     (Status.RUNNING, Status.INTERRUPTED): "its process is gone, or gives no sign of life",
     (Status.PAUSED, Status.ENQUEUED): "a person resumed it",
     (Status.PAUSED, Status.CANCELLED): "a person cancelled it while it was paused",

@@ -32,6 +32,20 @@ class AppliedMigration(models.Model):
         return self.name
 
 
+class AppliedSource(models.Model):
+    """The source of a command as it was applied, so that a later change can be shown. Only ``ledger.py`` writes it."""
+
+    checksum = models.CharField(max_length=64, unique=True)
+    text = models.TextField()
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.checksum
+
+
 class Event(models.TextChoices):
     """What can happen to a record."""
 
