@@ -83,26 +83,24 @@ def test_lines_are_neither_lost_nor_doubled_when_the_connection_breaks(site: Sit
 
 def test_answers_that_come_twice_late_or_out_of_order_change_nothing(site: Site, visit: Visit) -> None:
     page = visit(site)
-    run = steps.ask(page, site, WATCHED, "dry_run", lines=200, pause=0.01)
-    steps.wait_for_status(page, "Succeeded")
     kept: list[Any] = []
 
     def tamper(route: Any) -> None:
         answer = route.fetch()
-        body = answer.body()
+        if answer.status == 200:
+            kept.append((answer, answer.body()))
         # Every other answer is an old one again.
-        kept.append((answer, body))
-        old = kept[len(kept) // 2] if len(kept) % 2 else kept[-1]
-        route.fulfill(response=old[0], body=old[1])
+        old, body = kept[len(kept) // 2] if len(kept) % 2 else kept[-1]
+        route.fulfill(response=old, body=body)
 
     page.route("**/log/?*", tamper)
     # Six lines at a time, so that there are many answers.
     page.route("**/static/console/log.js", lambda route: _with_small_pages(route))
-    page.goto(f"{site.url}/admin/console/run/{run}/change/")
+    steps.ask(page, site, WATCHED, "dry_run", lines=200, pause=0.01)
     page.wait_for_function("document.querySelector('[data-log-chip]').textContent === 'Ended'", timeout=60_000)
     numbers = steps.line_numbers(page)
     assert numbers == list(range(numbers[0], 203))
-    assert len(kept) >= 2
+    assert len(kept) >= 10
 
 
 def _with_small_pages(route: Any) -> None:

@@ -1,7 +1,7 @@
-/** The log pane of a run: asks for lines, keeps its place, searches. */
-import { Refused, SignedOut, ask } from "./ask.js";
+/** The log pane of a run: shows lines, keeps its place, searches; what it shows comes from a source. */
 import { Lines, MOST_LINES } from "./lines.js";
-import { Pace, Sequence } from "./sequence.js";
+import { Sequence } from "./sequence.js";
+import { Source } from "./source.js";
 import { Choices } from "./choices.js";
 import { Finder } from "./finder.js";
 
@@ -18,7 +18,6 @@ const CHIPS = {
 class Pane {
   constructor(root) {
     this.root = root;
-    this.url = root.dataset.url;
     this.pane = root.querySelector("[data-log-pane]");
     this.status = root.querySelector("[data-log-status]");
     this.chip = root.querySelector("[data-log-chip]");
@@ -26,15 +25,17 @@ class Pane {
     this.earlier = root.querySelector("[data-log-earlier]");
     this.lines = new Lines(root.querySelector("[data-log-lines]"));
     this.sequence = new Sequence();
-    this.pace = new Pace();
     this.following = root.dataset.active === "1";
     this.unseen = 0;
     this.last = 0;
     this.first = 1;
     this.over = false;
-    this.etags = new Map();
-    this.timer = 0;
-    this.generation = 0;
+    this.source = new Source(root.dataset.url, {
+      wants: () => this.#wants(),
+      heard: (page) => this.#heard(page),
+      take: (page) => this.#apply(page),
+      changed: () => this.#show(),
+    });
     this.choices = new Choices(root, this);
     this.finder = new Finder(root, this);
   }
@@ -50,12 +51,11 @@ class Pane {
     new ResizeObserver(() => this.following && this.#toEnd()).observe(this.pane);
     this.newLines.addEventListener("click", () => this.follow(true));
     this.earlier.addEventListener("click", () => this.loadEarlier());
-    document.addEventListener("visibilitychange", () => this.#plan(document.hidden ? this.pace.hidden : 0));
     window.addEventListener("hashchange", () => this.#goToHash());
     const wanted = this.#hash();
     if (wanted) await this.goTo(wanted);
     else await this.#tail();
-    this.#plan(this.pace.delay);
+    this.source.start();
   }
 
   #hash() {
@@ -67,30 +67,22 @@ class Pane {
     if (wanted) this.goTo(wanted);
   }
 
-  /** One question about the log; the answer's lines are not applied here. Null: nothing new, or it failed. */
-  async #get(query) {
-    const url = `${this.url}?${new URLSearchParams(query)}`;
-    try {
-      const answer = await ask(url, { etag: this.etags.get(url) });
-      this.failed = false;
-      if (answer.status === 304) return null;
-      this.etags.clear();
-      this.etags.set(url, answer.etag);
-      const page = await answer.json();
-      this.last = Math.max(this.last, page.last);
-      this.first = page.first;
-      if (page.status !== this.root.dataset.status) {
-        this.root.dataset.status = page.status;
-        document.dispatchEvent(new CustomEvent("console:refresh"));
-      }
-      this.over = page.over;
-      return page;
-    } catch (error) {
-      this.failed = true;
-      if (error instanceof SignedOut) this.stopped = "out";
-      else if (error instanceof Refused && error.status < 500) this.stopped = "refused";
-      return null;
-    }
+  /** How far the log is, and its run. */
+  #heard(page) {
+    this.last = Math.max(this.last, page.last);
+    this.first = page.first;
+    this.over = page.over;
+    if (page.status === this.root.dataset.status) return;
+    this.root.dataset.status = page.status;
+    document.dispatchEvent(new CustomEvent("console:refresh"));
+  }
+
+  /** What the source is to bring: one who reads far above the end is told how many lines came, and gets them there. */
+  #wants() {
+    const room = this.following || this.lines.count < MOST_LINES;
+    const limit = room && (this.following || this.wasCaughtUp !== false) ? LIMIT : 0;
+    if (this.over && (this.caughtUp || !limit)) return null;
+    return { after: this.sequence.next - 1, limit };
   }
 
   /** No more lines will come, and none are on their way. */
@@ -103,9 +95,7 @@ class Pane {
   }
 
   async #reset(query, next) {
-    this.generation += 1;
-    this.etags.clear();
-    const page = await this.#get(query);
+    const page = await this.source.get(query);
     if (!page) return;
     this.lines.clear();
     this.sequence = new Sequence(page.lines.length ? page.lines[0][0] : next);
@@ -129,37 +119,11 @@ class Pane {
       this.unseen += fresh.length;
     }
     this.#showNew();
-    return fresh.length > 0;
-  }
-
-  async #poll() {
-    const mine = this.generation;
-    const after = this.sequence.next - 1;
-    // One who reads far above the end is told how many lines came, and gets them when he goes there.
-    const wanted = this.following || this.wasCaughtUp !== false ? LIMIT : 0;
-    const room = this.following || this.lines.count < MOST_LINES;
-    const page = await this.#get({ after, limit: room ? wanted : 0 });
-    if (mine !== this.generation) return this.#plan(0);
-    let news = false;
-    if (page && page.lines.length) news = this.#apply(page);
-    if (page) this.#showNew();
-    const delay = this.pace.after(news);
-    this.#show();
-    if (this.stopped || (this.over && (this.caughtUp || !wanted || !room))) return undefined;
-    return this.#plan(news && !this.caughtUp ? 0 : delay);
-  }
-
-  #plan(delay) {
-    window.clearTimeout(this.timer);
-    if (this.stopped) return;
-    const hidden = document.hidden ? this.pace.hidden : delay;
-    this.timer = window.setTimeout(() => this.#poll(), hidden);
   }
 
   #show() {
-    const idle = this.pace.delay > 1000;
-    const state = this.stopped || (this.failed ? "reconnecting" : this.ended ? "ended" : idle ? "polling" : "live");
-    const [name, text] = CHIPS[state];
+    const { state } = this.source;
+    const [name, text] = CHIPS[this.ended && (state === "live" || state === "polling") ? "ended" : state];
     if (this.chip.dataset.state === name && this.chip.textContent === text) return;
     this.chip.dataset.state = name;
     this.chip.textContent = text;
@@ -200,15 +164,14 @@ class Pane {
       this.unseen = 0;
       this.#showNew();
       if (!this.ended && !this.following && !up) this.follow(true);
-    } else if (atEnd && !this.following) this.#poll2();
+    } else if (atEnd && !this.following) this.#readOn();
   }
 
   /** Reading on below what is in the page. */
-  async #poll2() {
+  async #readOn() {
     if (this.readingOn) return;
     this.readingOn = true;
-    const after = this.sequence.next - 1;
-    const page = await this.#get({ after, limit: LIMIT });
+    const page = await this.source.get({ after: this.sequence.next - 1, limit: LIMIT });
     if (page) this.#apply(page);
     this.readingOn = false;
   }
@@ -220,13 +183,12 @@ class Pane {
     this.choices.showFollow(on);
     if (on && !this.caughtUp && this.last - this.sequence.next > LIMIT) await this.#tail();
     if (on) this.#toEnd();
-    this.pace.after(true);
-    this.#plan(0);
+    this.source.wake();
   }
 
   async loadEarlier() {
     if (!this.lines.first) return;
-    const page = await this.#get({ before: this.lines.first, limit: LIMIT });
+    const page = await this.source.get({ before: this.lines.first, limit: LIMIT });
     if (!page) return;
     const height = this.pane.scrollHeight;
     this.lines.prepend(page.lines);
