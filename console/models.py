@@ -83,6 +83,8 @@ class Run(models.Model):
 
     # Not before this moment: the time that was asked for, or when its daily window opens again.
     start_at = models.DateTimeField(null=True, blank=True, db_index=True)
+    # It was asked for with its daily window put aside.
+    ignore_window = models.BooleanField(default=False, db_default=False)
     # What a second person has to agree to, exactly: a hash of its parameters and of the code's checksum.
     fingerprint = models.CharField(max_length=64, blank=True)
     approval_expires_at = models.DateTimeField(null=True, blank=True)
