@@ -40,7 +40,8 @@ lint: $(VENV)/.test-installed
 
 bench: $(VENV)/.test-installed
 	@for database in sqlite postgresql; do \
-		TEST_DB=$$database $(PY) -m benchmarks.batches --long && TEST_DB=$$database $(PY) -m benchmarks.bulk || exit 1; \
+		TEST_DB=$$database $(PY) -m benchmarks.batches --long && TEST_DB=$$database $(PY) -m benchmarks.bulk && \
+		TEST_DB=$$database $(PY) -m benchmarks.sizing || exit 1; \
 	done
 
 wheel: $(VENV)/.test-installed

@@ -315,7 +315,11 @@ def _masked(value: Any, mask: Masker) -> Any:
     """A sample row, with what must not be stored masked in its texts."""
     if isinstance(value, dict):
         return {key: _masked(item, mask) for key, item in value.items()}
-    return mask.lines(clean(value)) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    text = mask.lines(clean(value))
+    # Where it was cut, what is left may be the beginning of a secret.
+    return f"{mask.beginning(text[:-1])}…" if text.endswith("…") else text
 
 
 def _finish_all() -> None:

@@ -20,6 +20,7 @@ from console.recorder import Recorder
 from console.states import Status
 from data_migrations.exceptions import MigrationFailed, StoppedEarly
 from data_migrations.reporting import Door, Holder, Outcome, OutcomeKind, RunInfo
+from data_migrations.samples import plain
 from data_migrations.utils.migrations import run_once
 from tests.testapp.models import Item
 
@@ -240,6 +241,18 @@ def test_secrets_are_in_neither_log_nor_journal_nor_result_nor_error() -> None:
     assert "hunter2" not in everything
     assert journalled
     assert not any(b"hunter2" in data for data in journalled)
+
+
+def test_secrets_are_not_in_the_sample_rows_of_a_dry_run_not_even_where_a_text_was_cut() -> None:
+    secret = "a-secret-of-some-length"
+    text = f"{'x' * 190} {secret}"
+    row = {"key": 1, "before": {"notes": plain(secret)}, "after": {"notes": plain(text), "amount": 7}}
+    recorder = begin(info(dry_run=True), secrets=[secret])
+    recorder.finished(Outcome(OutcomeKind.DRY_RUN, samples=[row]))
+    kept = str(Run.objects.get().samples)
+    assert "a-secr" not in kept
+    assert "x" * 190 in kept
+    assert "7" in kept
 
 
 def test_what_our_own_threads_log_is_not_the_runs() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.db import transaction
+from django.db import OperationalError, connections, transaction
 
 from data_migrations import checkpoints, executor, ledger, quarantine
 from data_migrations.exceptions import BatchFailed, QuarantineNotEmpty, StoppedEarly
@@ -245,6 +245,38 @@ def test_batch_size_and_pause_can_be_changed_while_it_runs(many, amounts, listen
     told = [text for _, text in listener.of("message")]
     assert "Batch size set to 45 from outside." in told
     assert "Pause between batches set to 0.001 s from outside." in told
+
+
+def test_a_connection_lost_while_it_looks_for_wishes_ends_nothing(many, amounts, listener, monkeypatch):
+    looks = []
+
+    def cut(name, using):
+        looks.append(name)
+        if len(looks) == 2:
+            # As a server that restarts does it: the error comes from the connection, which is of no use any more.
+            lose_connection(using)
+            Item.objects.using(using).exists()
+        return None, None
+
+    monkeypatch.setattr("data_migrations.batchrun.WISHES_SECONDS", 0)
+    monkeypatch.setattr(checkpoints, "wishes", cut)
+    command(reporters=[listener])
+    assert len(looks) > 2
+    assert amounts() == [1] * 100
+    assert ledger.is_applied(INCREMENT, "default")
+
+
+def lose_connection(using):
+    """Break this thread's connection under Django's feet."""
+    connection = connections[using]
+    if connection.vendor == "sqlite":
+        # There is no server to lose: what a lost connection raises has to do.
+        raise OperationalError("disk I/O error")
+    connection.ensure_connection()
+    if connection.vendor == "postgresql":
+        connection.connection.close()
+    else:
+        connection.connection._force_close()
 
 
 def test_it_waits_while_it_is_throttled_and_says_why(many, amounts, listener, monkeypatch, settings):

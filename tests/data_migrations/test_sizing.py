@@ -5,8 +5,14 @@ from __future__ import annotations
 import random
 
 import pytest
+from django.db.models import F
 
+from data_migrations import batchrun, executor
+from data_migrations.exceptions import StoppedEarly
+from data_migrations.management.commands.base import BatchedCommand
 from data_migrations.sizing import LIMIT, STEP, next_size
+from data_migrations.work import RunRequest
+from tests.testapp.models import Item
 
 TARGET = 2.0
 
@@ -51,3 +57,51 @@ def test_it_stays_between_one_and_the_limit():
 def test_a_short_batch_and_no_target_change_nothing():
     assert next_size(1000, 10, 0.001, TARGET).size == 1000
     assert next_size(1000, 1000, 0.001, None).size == 1000
+
+
+class Clock:
+    """Stands in for the module ``time``: goes on only when somebody works."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.mark.django_db(transaction=True, databases="__all__")
+def test_a_run_over_a_real_table_settles_and_settles_again_when_its_rows_cost_tenfold(monkeypatch):
+    Item.objects.bulk_create([Item(name=f"item {number}") for number in range(30_000)], batch_size=5000)
+    clock = Clock()
+    monkeypatch.setattr(batchrun, "time", clock)
+    costs = random.Random(7)
+    seen: list[tuple[int, float]] = []
+
+    class Command(BatchedCommand):
+        migration_name = "sizing_2026_03_01"
+        batch_size = 1000
+        target_batch_seconds = TARGET
+
+        def get_queryset(self):
+            return Item.objects.all()
+
+        def perform_batch(self, batch):
+            cost = (0.001 if len(seen) < 12 else 0.01) * costs.uniform(0.95, 1.05)
+            batch.queryset.update(amount=F("amount") + 1)
+            seconds = len(batch) * cost
+            clock.now += seconds
+            seen.append((len(batch), seconds))
+
+    command = Command()
+    command.accept({})
+    command.options["limit_batches"] = 24
+    with pytest.raises(StoppedEarly):
+        executor.execute(command, RunRequest(), [])
+    sizes, times = zip(*seen, strict=True)
+    assert sizes[0] == 1000
+    near = [seconds == pytest.approx(TARGET, rel=0.2) for seconds in times]
+    assert all(near[9:12])
+    assert not near[12]
+    assert all(near[21:24])
+    assert Item.objects.filter(amount=1).count() == sum(sizes)
+    assert not Item.objects.filter(amount__gt=1).exists()
