@@ -138,7 +138,7 @@ def _waiting() -> Iterator[Problem]:
 
 
 def _spool() -> Iterator[Problem]:
-    late = [path for path in spool.journals() if journal.is_delayed(path, DELAYED_SECONDS)]
+    late = [path for path in spool.journals() if journal.delay(path, DELAYED_SECONDS)]
     if late:
         runs = "1 run" if len(late) == 1 else f"{len(late)} runs"
         yield Problem(

@@ -172,20 +172,32 @@ def adopt(path: Path) -> int | None:
     return None
 
 
-def is_delayed(path: Path, seconds: float) -> bool:
-    """Whether lines wait in a journal for longer than they should: its writer cannot store them, or is gone."""
+def lag(after: float = 0) -> float:
+    """The longest delay of this host's journals in seconds; see ``delay``."""
+    return max((delay(path, after) for path in spool.journals()), default=0.0)
+
+
+def delay(path: Path, after: float = 0) -> float:
+    """For how many seconds lines have waited in a journal that cannot be stored, or whose writer is gone.
+
+    0 where its writer is at work, and where it is less than ``after``.
+    """
     try:
         marked = path / DELAYED
         if marked.exists():
-            return time.time() - marked.stat().st_mtime > seconds
-        if time.time() - path.stat().st_mtime <= seconds:
-            return False
+            waited = time.time() - marked.stat().st_mtime
+            return waited if waited > after else 0.0
+        # A folder is touched only when a segment is added to it.
+        waited = time.time() - max(each.stat().st_mtime for each in (path, *segments(path)[-1:]))
     except OSError:
-        return False
+        return 0.0
+    if waited <= after:
+        return 0.0
     lock = adopt(path)
-    if lock is not None:
-        os.close(lock)
-    return lock is not None
+    if lock is None:
+        return 0.0
+    os.close(lock)
+    return waited
 
 
 class Cursor:

@@ -167,6 +167,7 @@ class Run(models.Model):
         indexes = (
             models.Index(fields=["migration", "-id"], name="console_run_of_migration"),
             models.Index(fields=["status", "heartbeat_at"], name="console_run_stuck"),
+            models.Index(fields=["status", "finished_at"], name="console_run_ended"),
         )
 
     def __str__(self) -> str:
@@ -292,6 +293,10 @@ class Worker(models.Model):
     draining = models.BooleanField(default=False)
     release = models.CharField(max_length=200, blank=True)
     run = models.ForeignKey(Run, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    # What only the worker's own host can tell: how many seconds its clock is ahead of the database's, and for how
+    # many seconds log lines have waited there to be stored.
+    clock_skew = models.FloatField(null=True, blank=True)
+    log_lag = models.FloatField(null=True, blank=True)
 
     class Meta:
         ordering = ("host", "pid")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 from django.db import OperationalError, connections
 from django.utils import timezone
 
-from console import presence, queue, rescue
+from console import clock, journal, presence, queue, rescue
+from console.journal import Journal
 from console.models import Worker
+from data_migrations import databases
 from data_migrations.processes import Process
 from tests.console.factories import RunFactory, WorkerFactory
 
@@ -29,6 +32,35 @@ def test_a_beat_makes_a_row_and_the_next_renews_it() -> None:
     assert again.pk == first.pk
     assert again.seen_at >= first.seen_at
     assert again.run_id
+
+
+def test_a_beat_tells_how_late_the_logs_of_its_host_are_and_how_far_off_its_clock_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    presence.beat(Process.current(), None)
+    worker = Worker.objects.get()
+    assert (worker.log_lag, worker.clock_skew) == (0, pytest.approx(0, abs=1))
+    written = Journal.create("k-1", {"key": "k", "attempt": {"number": 1}})
+    (written.path / journal.DELAYED).touch()
+    os.utime(written.path / journal.DELAYED, (time.time() - 90, time.time() - 90))
+    now = databases.now
+    monkeypatch.setattr(databases, "now", lambda using: now(using) - timedelta(minutes=5))
+    presence.beat(Process.current(), None)
+    worker.refresh_from_db()
+    assert (worker.log_lag, worker.clock_skew) == (pytest.approx(90, abs=30), pytest.approx(300, abs=30))
+    written.remove()
+
+
+def test_a_slow_answer_of_the_database_is_not_taken_for_a_wrong_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = databases.now
+
+    def slow(using: str) -> Any:
+        answer = now(using)
+        time.sleep(0.3)
+        return answer
+
+    monkeypatch.setattr(databases, "now", slow)
+    assert abs(clock.compare("default")[1]) < 0.1
 
 
 def test_a_worker_that_is_asked_to_stop_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
