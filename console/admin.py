@@ -116,6 +116,7 @@ class RunAdmin(PagesAdmin):
             path("<str:pk>/tune/", self.page(control.tune, posts=None), name=f"{prefix}_tune"),
             path("<str:pk>/log/", self.page(log.lines), name=f"{prefix}_log"),
             path("<str:pk>/log/search/", self.page(log.search), name=f"{prefix}_log_search"),
+            path("<str:pk>/log/groups/", self.page(log.groups), name=f"{prefix}_log_groups"),
             path("<str:pk>/log/download/", self.page(log.download), name=f"{prefix}_log_download"),
         ]
 

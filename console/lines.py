@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from .masking import Masker
 
+# Lines that are headings: a group begins, ends, ends with an error; a new attempt of the run begins.
+GROUP, GROUP_END, GROUP_FAILED, ATTEMPT = "g", "h", "x", "a"
 LEVELS = {
     "o": "stdout",
     "e": "stderr",
@@ -16,6 +18,10 @@ LEVELS = {
     "w": "warning",
     "r": "error",
     "s": "system",
+    GROUP: "group",
+    GROUP_END: "group end",
+    GROUP_FAILED: "group failed",
+    ATTEMPT: "attempt",
 }
 _STREAMS = {
     "stdout": "o",

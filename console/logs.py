@@ -1,65 +1,42 @@
-"""Reading a run's log: a page of lines from anywhere in it, a search, the whole."""
+"""Reading a run's log: a page of lines from anywhere in it, or the whole."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
-from django.db.models import QuerySet
-
+from . import passages
 from .lines import LEVELS
-from .models import LogChunk, Run
+from .models import Run
+from .passages import EVERYTHING, Line, Wanted
 from .states import FINISHED, Status
 
-__all__ = ["LEVELS", "Line", "LogPage", "Matches", "download", "etag", "read", "search"]
+__all__ = ["LEVELS", "LEVEL_SETS", "Line", "LogPage", "Wanted", "download", "etag", "read"]
 
 MAX_LIMIT = 5000
-MAX_MATCHES = 10_000
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line; ``level`` is a letter of ``LEVELS``.
-
-    ``through`` is ``seq``, except for the one line that stands for many that are not kept: it stands
-    for all the numbers from ``seq`` to ``through``.
-    """
-
-    seq: int
-    at: datetime
-    level: str
-    text: str
-    through: int
+# So that long lines do not make an answer of many megabytes; one line is always given.
+MAX_CHARACTERS = 1024 * 1024
+# What one can choose to see, by its name in the address.
+LEVEL_SETS = {"problems": frozenset("ewrx"), "errors": frozenset("rx")}
 
 
 @dataclass(frozen=True)
 class LogPage:
-    """Some consecutive lines of a log, and where it stands.
+    """Some lines of a log, consecutive among those that were wanted, and where it stands.
 
-    ``next`` is what to ask for as ``after`` to go on; ``first`` and ``last`` are the numbers of the
-    log's first and last line; ``ended`` is True when no more lines will come.
+    All that was wanted from number ``start`` to ``next`` is in it. ``next`` is what to ask for as ``after`` to go on,
+    ``start`` as ``before`` to go back; ``first`` and ``last`` are the numbers of the log's first and last line;
+    ``ended`` is True when no more lines will come.
     """
 
     lines: list[Line]
+    start: int
     next: int
     first: int
     last: int
     status: str
     ended: bool
-
-
-@dataclass(frozen=True)
-class Matches:
-    """Lines that a search found, the first ``limit`` of them, and how many there are in all.
-
-    ``is_capped``: there are more than ``total``; counting ended there.
-    """
-
-    lines: list[Line]
-    total: int
-    is_capped: bool
 
 
 def etag(run: Run) -> str:
@@ -75,6 +52,7 @@ def read(
     around: int | None = None,
     tail: int | None = None,
     limit: int = 500,
+    wanted: Wanted = EVERYTHING,
 ) -> LogPage:
     """A page of the log, from the row as it is in the database now.
 
@@ -83,109 +61,87 @@ def read(
         before: lines with smaller numbers, the last ``limit`` of them.
         around: ``limit`` lines with this one in the middle.
         tail: the last so many lines.
-        limit: at most so many lines, and never more than ``MAX_LIMIT``.
+        limit: at most so many lines, never more than ``MAX_LIMIT``, and fewer where they are long.
+        wanted: only these lines.
     """
     limit = max(1, min(limit, MAX_LIMIT))
     # The row first, the lines after it: lines that come in between are left for the next page.
     status, following = Run.objects.values_list("status", "log_next").get(pk=run.pk)
     last = following - 1
     if tail is not None:
-        start, limit = last - min(tail, MAX_LIMIT), max(1, min(tail, MAX_LIMIT))
-        after = start
-    elif around is not None:
-        after = min(around - limit // 2 - 1, last - limit)
+        before, limit = following, max(1, min(tail, MAX_LIMIT))
+    if around is not None:
+        lines, start, end = _around(run.pk, max(1, min(around, last)), last, limit, wanted)
     elif before is not None:
-        start = max(0, before - 1 - limit)
-        limit = max(0, min(limit, before - 1 - start))
-        after = start
-    after = max(0, after or 0)
-    lines: list[Line] = []
-    for line in _lines(run.pk, after, last):
-        if len(lines) >= limit:
-            break
-        if before is not None and line.seq >= before:
-            break
-        lines.append(line)
+        before = max(1, min(before, following))
+        lines, whole = _fill(passages.backward(run.pk, before, wanted), limit)
+        lines.reverse()
+        start, end = 1 if whole else lines[0].seq, before - 1
+    else:
+        after = max(0, min(after or 0, last))
+        lines, whole = _fill(passages.forward(run.pk, after, last, wanted), limit)
+        start, end = after + 1, last if whole else lines[-1].through
     ended = status in FINISHED or status == Status.PAUSED
-    return LogPage(
-        lines=lines,
-        next=lines[-1].through if lines else min(after, last),
-        first=1 if last else 0,
-        last=last,
-        status=status,
-        ended=ended and (not lines or lines[-1].through >= last) and after <= last,
-    )
+    return LogPage(lines, start, end, 1 if last else 0, last, status, ended and end >= last)
 
 
-def search(run: Run, text: str, after: int = 0, limit: int = 100) -> Matches:
-    """Lines after a number that contain a text, whatever its case."""
-    wanted = text.casefold()
-    following = Run.objects.values_list("log_next", flat=True).get(pk=run.pk)
-    found: list[Line] = []
-    total = 0
-    if not wanted:
-        return Matches([], 0, False)
-    chunks = LogChunk.objects.filter(run_id=run.pk, first__lt=following).order_by("first")
-    if text.isascii() and "\n" not in text:
-        # Elsewhere the databases disagree about case; there every chunk is looked at.
-        chunks = chunks.filter(text__icontains=text)
-    for chunk in _in_turn(chunks, after):
-        for line in _of(chunk):
-            if line.seq > after and wanted in line.text.casefold():
-                total += 1
-                if len(found) < limit:
-                    found.append(line)
-        if total >= MAX_MATCHES:
-            return Matches(found, total, True)
-    return Matches(found, total, False)
+def _around(run_id: int, around: int, last: int, limit: int, wanted: Wanted) -> tuple[list[Line], int, int]:
+    """Lines on both sides of one, at an end of the log the more on the other side; and the numbers they cover."""
+    half = limit // 2
+    if wanted.is_everything:
+        after = max(0, min(around - half - 1, last - limit))
+        lines = _middle(passages.forward(run_id, after, last), around, limit)
+        return (lines, lines[0].seq, lines[-1].through) if lines else ([], 1, last)
+    above, is_first = _fill(passages.backward(run_id, around, wanted), limit)
+    below, is_last = _fill(passages.forward(run_id, around - 1, last, wanted), limit)
+    up = min(len(above), max(half, limit - len(below)))
+    down = min(len(below), limit - up)
+    start = 1 if is_first and up == len(above) else (above[up - 1].seq if up else around)
+    end = last if is_last and down == len(below) else (below[down - 1].through if down else around - 1)
+    return [*reversed(above[:up]), *below[:down]], start, end
+
+
+def _middle(lines: Iterable[Line], around: int, limit: int) -> list[Line]:
+    """At most so many lines, and with half the characters on either side of one of them."""
+    above: deque[Line] = deque()
+    size, half = 0, MAX_CHARACTERS // 2
+    below: list[Line] = []
+    for line in lines:
+        if line.through < around:
+            above.append(line)
+            size += len(line.text)
+            while size > half and len(above) > 1:
+                size -= len(above.popleft().text)
+        else:
+            if not below:
+                size = 0
+            size += len(line.text)
+            if below and size > half:
+                break
+            below.append(line)
+        if len(above) + len(below) >= limit:
+            break
+    return [*above, *below]
+
+
+def _fill(lines: Iterable[Line], limit: int) -> tuple[list[Line], bool]:
+    """The first so many lines, or fewer when they are long; and whether that is all of them."""
+    taken: list[Line] = []
+    size = 0
+    for line in lines:
+        size += len(line.text)
+        if len(taken) >= limit or (taken and size > MAX_CHARACTERS):
+            return taken, False
+        taken.append(line)
+    return taken, True
 
 
 def download(run: Run) -> Iterator[str]:
     """The whole log as text, piece by piece, each piece ending with a newline."""
     last = Run.objects.values_list("log_next", flat=True).get(pk=run.pk) - 1
     expected = 1
-    for chunk in _in_turn(LogChunk.objects.filter(run_id=run.pk, first__lte=last).order_by("first"), 0):
+    for chunk in passages.chunks_from(run.pk, 1, last):
         if chunk.first > expected:
-            yield _gap(expected, chunk.first - 1, chunk.at).text + "\n"
+            yield passages.gap(expected, chunk.first - 1, chunk.at).text + "\n"
         yield chunk.text + "\n"
         expected = chunk.first + chunk.count
-
-
-def _lines(run_id: int, after: int, last: int) -> Iterator[Line]:
-    """The lines from ``after`` + 1 to ``last``, with one line for each stretch that is not kept."""
-    expected = after + 1
-    chunks = LogChunk.objects.filter(run_id=run_id, first__lte=last).order_by("first")
-    for chunk in _in_turn(chunks, after):
-        if chunk.first > expected:
-            yield _gap(expected, chunk.first - 1, chunk.at)
-        for line in _of(chunk):
-            if line.seq > after:
-                yield line
-        expected = max(expected, chunk.first + chunk.count)
-
-
-def _in_turn(chunks: QuerySet[LogChunk], after: int) -> Iterator[LogChunk]:
-    """The chunk that holds ``after`` + 1 and those that follow, fetched a few at a time so that memory stays small."""
-    holding = chunks.filter(first__lte=after + 1).order_by("-first").values_list("first", flat=True).first()
-    position = holding if holding is not None else after + 1
-    size = 4
-    while True:
-        batch = list(chunks.filter(first__gte=position)[:size])
-        yield from batch
-        if len(batch) < size:
-            return
-        position = batch[-1].first + 1
-        size = min(size * 2, 64)
-
-
-def _of(chunk: LogChunk) -> Iterator[Line]:
-    meta = json.loads(chunk.meta)
-    for number, (text, (offset, level)) in enumerate(zip(chunk.text.split("\n"), meta, strict=True), chunk.first):
-        yield Line(number, chunk.at + timedelta(milliseconds=offset), level, text, number)
-
-
-def _gap(first: int, last: int, at: datetime) -> Line:
-    what = f"line {first} is" if first == last else f"lines {first} to {last} are"
-    return Line(
-        first, at, "s", f"… {what} not kept: the log was longer than its cap (CONSOLE['LOG_CAP_BYTES']) …", last
-    )

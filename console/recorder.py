@@ -17,12 +17,12 @@ from typing import Any
 from django.db import connections, transaction
 
 from data_migrations.exceptions import MigrationFailed, StoppedEarly
-from data_migrations.reporting import Holder, Outcome, OutcomeKind, Reporter, RunInfo
+from data_migrations.reporting import GroupEnd, Holder, Outcome, OutcomeKind, Reporter, RunInfo, group_words
 
 from . import conf, threads
 from .drain import Drain
 from .journal import Journal
-from .lines import Splitter, clean
+from .lines import ATTEMPT, GROUP, GROUP_END, GROUP_FAILED, Splitter, clean
 from .masking import Masker
 from .states import Status
 from .watch import Watch
@@ -123,6 +123,22 @@ class Recorder(Reporter):
             return
         with self._shield(), self._lock:
             self._add([(level, line, False) for level, line in self._splitter.feed(stream, text)])
+
+    def group_began(self, title: str) -> None:
+        self._heading(GROUP, title)
+
+    def group_ended(self, title: str, end: GroupEnd, seconds: float) -> None:
+        self._heading(GROUP_FAILED if end == GroupEnd.FAILED else GROUP_END, group_words(title, end, seconds))
+
+    def attempt_began(self, number: int, host: str, pid: int) -> None:
+        """Separate what this attempt prints from what those before it did."""
+        self._heading(ATTEMPT, f"Attempt {number}, on {host} (pid {pid})")
+
+    def _heading(self, level: str, text: str) -> None:
+        with self._shield(), self._lock:
+            # What is half written belongs to what was before.
+            self._flush()
+            self._add([(level, self._finished_lines(text)[0], False)])
 
     def throttled(self, reason: str) -> None:
         self.watch.waiting_for = self._mask.lines(clean(reason))

@@ -116,6 +116,9 @@ def carry_out(claim: Claim) -> None:
     except OSError as error:
         _fail(claim, error)
         return
+    if claim.number > 1:
+        process = Process.current()
+        recorder.attempt_began(claim.number, process.host, process.pid)
     with forced.watching():
         _carry_out(run, recorder, stop)
     if recorder.handed_back:

@@ -36,6 +36,14 @@ class OutcomeKind(enum.StrEnum):
     NOT_APPLIED = "not_applied"
 
 
+class GroupEnd(enum.StrEnum):
+    """How a group of log lines ended: by itself, with an exception, or because the run was to stop."""
+
+    DONE = "done"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
 @dataclass(frozen=True)
 class TableChange:
     """How many rows of one table were inserted, updated and deleted."""
@@ -132,6 +140,12 @@ class Reporter:
     def output(self, stream: str, text: str) -> None:
         """Captured text, not split into lines; "stdout", "stderr", "warnings" or "logging:LEVEL"."""
 
+    def group_began(self, title: str) -> None:
+        """What comes now, up to its ``group_ended``, belongs together; groups may be nested."""
+
+    def group_ended(self, title: str, end: GroupEnd, seconds: float) -> None:
+        """The innermost group that is open has come to its end, after so many seconds."""
+
     def progress(self, done: int, total: int | None) -> None:
         """So much is done, of so much if that is known."""
 
@@ -153,6 +167,12 @@ def register(factory: Factory) -> None:
     """Ask for a reporter of one's own at every run that no worker steers (shell, migrate, code)."""
     if factory not in _factories:
         _factories.append(factory)
+
+
+def group_words(title: str, end: GroupEnd, seconds: float) -> str:
+    """The line that ends a group."""
+    words = {GroupEnd.DONE: "", GroupEnd.FAILED: "failed after ", GroupEnd.STOPPED: "stopped after "}
+    return f"{title}: {words[end]}{seconds:.1f} s"
 
 
 def registered(run: RunInfo) -> list[Reporter]:
@@ -200,6 +220,12 @@ class Broadcast(Reporter):
 
     def output(self, stream: str, text: str) -> None:
         self._tell("output", stream, text)
+
+    def group_began(self, title: str) -> None:
+        self._tell("group_began", title)
+
+    def group_ended(self, title: str, end: GroupEnd, seconds: float) -> None:
+        self._tell("group_ended", title, end, seconds)
 
     def progress(self, done: int, total: int | None) -> None:
         self._tell("progress", done, total)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from .exceptions import MigrationFailed
 from .rate import Rate
-from .reporting import Holder, Outcome, OutcomeKind, Reporter, RunInfo
+from .reporting import GroupEnd, Holder, Outcome, OutcomeKind, Reporter, RunInfo, group_words
 
 LINE_SECONDS = 30.0
 """Seconds between two lines of progress in a log."""
@@ -48,6 +48,13 @@ class TerminalReporter(Reporter):
             self.stderr.write(style(text))
         else:
             self._say(style(text))
+
+    def group_began(self, title: str) -> None:
+        self._say(self.style.MIGRATE_HEADING(title))
+
+    def group_ended(self, title: str, end: GroupEnd, seconds: float) -> None:
+        words = group_words(title, end, seconds)
+        self._say(self.style.ERROR(words) if end == GroupEnd.FAILED else words)
 
     def progress(self, done: int, total: int | None) -> None:
         if self.verbosity < 1:

@@ -12,7 +12,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, JsonResponse, StreamingHttpResponse
 from django.utils.cache import patch_cache_control
 
-from console import logs
+from console import logs, logsearch, outline
 from console.permissions import require
 from console.states import FINISHED, Status
 
@@ -20,7 +20,9 @@ from .page import ConsoleAdmin, tagged
 from .runs import get_or_404
 
 MOST_LINES = 2000
-MOST_MATCHES = 1000
+MOST_MATCHES = 10_000
+# Ranges that one question may leave out: as many as fit into an address.
+MOST_SKIPPED = 200
 # No line comes after these, until somebody resumes it.
 OVER = (*FINISHED, Status.PAUSED)
 PLACES = ("after", "before", "around", "tail")
@@ -29,17 +31,21 @@ PLACES = ("after", "before", "around", "tail")
 def lines(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
     """Lines ``after``, ``before`` or ``around`` a number, or the last ones (``tail``), at most ``limit``.
 
+    ``level`` (a name of ``logs.LEVEL_SETS``) gives only those lines, ``skip`` (``5-90,200-300``) leaves ranges out.
     ``limit=0`` gives none and tells only how far the log is. An unchanged answer is a 304.
     """
     require(admin.has_view_permission(request) and admin.has_view_log_permission(request), "read this log")
     run = get_or_404(pk)
     try:
         place, number, limit = _where(request)
+        wanted = logs.Wanted(_levels(request), _skipped(request))
     except ValueError as error:
         return HttpResponseBadRequest(str(error))
-    page = logs.read(run, **{place: number}, limit=max(1, limit))
+    page = logs.read(run, **{place: number}, limit=max(1, limit), wanted=wanted)
     answer = {
         "lines": [_packed(line) for line in page.lines] if limit else [],
+        "start": page.start,
+        "next": page.next,
         "first": page.first,
         "last": page.last,
         "status": page.status,
@@ -48,7 +54,7 @@ def lines(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
     response = JsonResponse(answer)
     patch_cache_control(response, private=True, no_cache=True)
     # The page knows later lines than the row that was read before it.
-    key = f"{run.pk}|{page.last}|{page.status}|{place}|{number}|{limit}"
+    key = f"{run.pk}|{page.last}|{page.status}|{place}|{number}|{limit}|{wanted}"
     return tagged(request, response, hashlib.sha256(key.encode()).hexdigest()[:32])
 
 
@@ -69,21 +75,65 @@ def _where(request: HttpRequest) -> tuple[str, int, int]:
     return place, int(number), min(int(limit), MOST_LINES)
 
 
+def _levels(request: HttpRequest) -> frozenset[str]:
+    name = request.GET.get("level", "")
+    if name in ("", "all"):
+        return frozenset()
+    if name not in logs.LEVEL_SETS:
+        raise ValueError(f"The level is one of all, {', '.join(logs.LEVEL_SETS)}.")
+    return logs.LEVEL_SETS[name]
+
+
+def _skipped(request: HttpRequest) -> tuple[tuple[int, int], ...]:
+    ranges = [part for part in request.GET.get("skip", "").split(",") if part]
+    pairs = [part.split("-") for part in ranges]
+    if len(pairs) > MOST_SKIPPED or not all(len(pair) == 2 and all(map(_is_number, pair)) for pair in pairs):
+        raise ValueError(f"Lines to leave out are ranges such as 5-90, with commas between, at most {MOST_SKIPPED}.")
+    return tuple(sorted((int(first), int(last)) for first, last in pairs))
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) < 19
+
+
 def search(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
-    """The numbers of the lines that contain ``text``, the first thousand after ``after``, and how many in all."""
+    """The numbers of the lines that contain ``text``, ``after`` a line upwards or ``before`` one downwards.
+
+    ``case=1`` tells capitals from small letters, ``level`` searches only in such lines, ``limit`` is ten thousand at
+    most. It takes a second or so at most; where ``done`` is false, one goes on from ``through``.
+    """
     require(admin.has_view_permission(request) and admin.has_view_log_permission(request), "read this log")
     run = get_or_404(pk)
-    text, after = request.GET.get("text", ""), request.GET.get("after", "0")
-    if not text or not after.isdecimal():
-        return HttpResponseBadRequest("Give the text to search for.")
-    found = logs.search(run, text, after=int(after), limit=MOST_MATCHES)
-    response = JsonResponse(
-        {
-            "matches": [line.seq for line in found.lines],
-            "total": found.total,
-            "more": found.is_capped,
-        }
+    text, after, before = (request.GET.get(name, "") for name in ("text", "after", "before"))
+    limit = request.GET.get("limit", str(MOST_MATCHES))
+    if not text or not all(_is_number(number) for number in (after or "0", before or "0", limit)):
+        return HttpResponseBadRequest("Give the text to search for; the line to begin at is a whole number.")
+    try:
+        levels = _levels(request)
+    except ValueError as error:
+        return HttpResponseBadRequest(str(error))
+    found = logsearch.search(
+        run,
+        text,
+        after=int(after or 0),
+        before=int(before) if before else None,
+        limit=max(1, min(int(limit), MOST_MATCHES)),
+        exact=request.GET.get("case") == "1",
+        levels=levels,
     )
+    response = JsonResponse(
+        {"matches": found.numbers, "through": found.through, "last": found.last, "done": found.is_done}
+    )
+    patch_cache_control(response, private=True, no_cache=True)
+    return response
+
+
+def groups(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
+    """The groups of the log: first line, last line (null while it is open), title, depth, whether something failed."""
+    require(admin.has_view_permission(request) and admin.has_view_log_permission(request), "read this log")
+    found = outline.read(get_or_404(pk))
+    packed = [[group.first, group.last, group.title, group.depth, group.failed] for group in found.groups]
+    response = JsonResponse({"groups": packed, "through": found.through, "more": found.is_capped})
     patch_cache_control(response, private=True, no_cache=True)
     return response
 

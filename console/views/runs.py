@@ -130,5 +130,6 @@ def _log_page(request: HttpRequest, run: Run) -> Any:
     for key in ("before", "after", "around"):
         value = request.GET.get(key, "")
         if value.isdecimal():
-            return logs.read(run, **{key: int(value)}, limit=LINES)
+            place: dict[str, Any] = {key: int(value)}
+            return logs.read(run, **place, limit=LINES)
     return logs.read(run, tail=LINES, limit=LINES)

@@ -74,7 +74,20 @@ def test_the_same_log_at_another_place_is_not_a_304(client_of_ana: Client, run: 
     assert get(client_of_ana, run, "?after=90", **{"If-None-Match": tag}).status_code == 200
 
 
-@pytest.mark.parametrize("query", ["?after=x", "?after=-1", "?limit=1e3", "?after=1&tail=2", "?after=" + "9" * 30])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?after=x",
+        "?after=-1",
+        "?limit=1e3",
+        "?after=1&tail=2",
+        "?after=" + "9" * 30,
+        "?level=loud",
+        "?skip=1",
+        "?skip=x-y",
+        "?skip=" + ",".join(["1-2"] * 201),
+    ],
+)
 def test_nonsense_is_a_400(client_of_ana: Client, run: Run, query: str):
     assert get(client_of_ana, run, query).status_code == 400
 
@@ -89,9 +102,41 @@ def test_text_that_looks_like_html_travels_as_data(client_of_ana: Client, run: R
 def test_search_is_over_the_whole_log(client_of_ana: Client, run: Run):
     print_lines(run, "LINE 7 again, louder")
     answer = client_of_ana.get(run_address(run, "log_search") + "?text=line+7").json()
-    assert answer["matches"] == [7, *range(70, 80), 101]
-    assert answer["total"] == 12
-    assert client_of_ana.get(run_address(run, "log_search")).status_code == 400
+    assert answer == {"matches": [7, *range(70, 80), 101], "through": 101, "last": 101, "done": True}
+
+    def ask(query: str) -> list[int]:
+        return client_of_ana.get(run_address(run, "log_search") + query).json()["matches"]
+
+    assert ask("?text=LINE+7&case=1") == [101]
+    assert ask("?text=line+7&after=75&limit=2") == [76, 77]
+    assert ask("?text=line+7&before=75&limit=2") == [74, 73]
+    assert ask("?text=line+7&level=errors") == []
+
+
+@pytest.mark.parametrize("query", ["", "?text=", "?text=x&after=y", "?text=x&level=loud", "?text=x&limit=1e9"])
+def test_a_search_that_makes_no_sense_is_a_400(client_of_ana: Client, run: Run, query: str):
+    assert client_of_ana.get(run_address(run, "log_search") + query).status_code == 400
+
+
+def test_only_lines_of_a_level(client_of_ana: Client, run: Run):
+    print_lines(run, "careful", level="w")
+    print_lines(run, "broken", level="r")
+    answer = get(client_of_ana, run, "?level=problems&limit=500").json()
+    assert ([line[0] for line in answer["lines"]], answer["start"], answer["next"]) == ([101, 102], 1, 102)
+    assert numbers(get(client_of_ana, run, "?level=errors")) == [102]
+    tag = get(client_of_ana, run, "?level=errors")["ETag"]
+    assert get(client_of_ana, run, "?level=problems", **{"If-None-Match": tag}).status_code == 200
+
+
+def test_lines_can_be_left_out(client_of_ana: Client, run: Run):
+    assert numbers(get(client_of_ana, run, "?skip=4-50,60-98")) == [1, 2, 3, *range(51, 60), 99, 100]
+
+
+def test_the_groups_of_the_log(client_of_ana: Client, run: Run):
+    print_lines(run, "Loading", level="g")
+    print_lines(run, "broken", level="r")
+    answer = client_of_ana.get(run_address(run, "log_groups")).json()
+    assert answer == {"groups": [[101, None, "Loading", 0, True]], "through": 102, "more": False}
 
 
 def test_download_has_everything(client_of_ana: Client, run: Run):
@@ -102,7 +147,7 @@ def test_download_has_everything(client_of_ana: Client, run: Run):
     assert body.splitlines() == [f"line {number}" for number in range(1, 101)]
 
 
-@pytest.mark.parametrize("page", ["log", "log_search", "log_download"])
+@pytest.mark.parametrize("page", ["log", "log_search", "log_groups", "log_download"])
 def test_without_the_permission_the_log_is_hidden(viewer: Client, run: Run, page: str):
     assert viewer.get(run_address(run, page) + "?text=line").status_code == 403
     html = viewer.get(run_address(run)).content.decode()
@@ -116,7 +161,7 @@ def test_the_permission_for_logs_alone_is_not_enough(run: Run):
     assert get(client, run).status_code == 403
 
 
-@pytest.mark.parametrize("page", ["log", "log_search", "log_download"])
+@pytest.mark.parametrize("page", ["log", "log_search", "log_groups", "log_download"])
 def test_only_get(client_of_ana: Client, run: Run, page: str):
     assert client_of_ana.post(run_address(run, page)).status_code == 405
 

@@ -9,8 +9,9 @@ import pytest
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
-from console import logs, spool, store
+from console import logs, passages, spool, store
 from console.journal import Line
+from console.logs import Wanted
 from console.models import LogChunk, Run
 from console.states import Status
 from tests.console.factories import RunFactory, write_log
@@ -85,8 +86,8 @@ def test_lines_that_came_after_the_page_began_are_left_for_the_next(run: Run, mo
         write_log(run, ["line 101"])
         return original(*args)
 
-    original = logs._lines
-    monkeypatch.setattr(logs, "_lines", one_more)
+    original = passages.forward
+    monkeypatch.setattr(passages, "forward", one_more)
     page = logs.read(run, after=98)
     assert seqs(page) == [99, 100]
     assert page.last == 100
@@ -144,32 +145,80 @@ def test_a_stretch_that_is_not_kept_is_one_line_that_stands_for_it() -> None:
     assert "".join(logs.download(run)).split("\n")[2] == page.lines[2].text
 
 
-def test_a_search_finds_lines_in_the_whole_log_whatever_their_case(run: Run) -> None:
-    found = logs.search(run, "LINE 10")
-    assert [line.seq for line in found.lines] == [10, 100]
-    assert (found.total, found.is_capped) == (2, False)
-
-
-def test_a_search_goes_on_after_a_number_and_counts_what_it_does_not_give(run: Run) -> None:
-    found = logs.search(run, "line", after=90, limit=3)
-    assert [line.seq for line in found.lines] == [91, 92, 93]
-    assert found.total == 10
-
-
-def test_a_search_takes_wildcards_and_accents_as_they_are() -> None:
+def levelled() -> Run:
+    """Every tenth line a warning, line 55 an error."""
     run = RunFactory.create(running=True)
-    write_log(run, ["100% done", "100 done", "ÜBER", "über", "a_b", "axb"], size=1)
-    assert [line.seq for line in logs.search(run, "100%").lines] == [1]
-    assert [line.seq for line in logs.search(run, "über").lines] == [3, 4]
-    assert [line.seq for line in logs.search(run, "a_b").lines] == [5]
-    assert logs.search(run, "").lines == []
+    letters = ["r" if number == 55 else "w" if number % 10 == 0 else "o" for number in range(1, 101)]
+    for start in range(0, 100, 7):
+        part = letters[start : start + 7]
+        store.append(run.pk, [Line(0, 1.8e9, letter, f"line {start + at}") for at, letter in enumerate(part, 1)])
+    return run
 
 
-def test_a_search_stops_counting_somewhere(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "MAX_MATCHES", 20)
-    found = logs.search(run, "line")
-    assert found.is_capped
-    assert 20 <= found.total < 40
+def test_only_the_lines_of_some_levels_and_which_numbers_they_stand_for() -> None:
+    run = levelled()
+    problems, errors = (Wanted(logs.LEVEL_SETS[name]) for name in ("problems", "errors"))
+    page = logs.read(run, wanted=problems)
+    assert seqs(page) == [10, 20, 30, 40, 50, 55, 60, 70, 80, 90, 100]
+    assert (page.start, page.next) == (1, 100)
+    page = logs.read(run, wanted=problems, after=15, limit=3)
+    assert (seqs(page), page.start, page.next) == ([20, 30, 40], 16, 40)
+    page = logs.read(run, wanted=problems, before=56, limit=2)
+    assert (seqs(page), page.start, page.next) == ([50, 55], 50, 55)
+    page = logs.read(run, wanted=problems, tail=2)
+    assert (seqs(page), page.start, page.next) == ([90, 100], 90, 100)
+    page = logs.read(run, wanted=problems, around=52, limit=4)
+    assert (seqs(page), page.start, page.next) == ([40, 50, 55, 60], 40, 60)
+    page = logs.read(run, wanted=errors, around=99, limit=4)
+    assert (seqs(page), page.start, page.next) == ([55], 1, 100)
+    page = logs.read(run, wanted=Wanted(frozenset("d")), around=99)
+    assert (seqs(page), page.start, page.next, page.ended) == ([], 1, 100, False)
+
+
+def test_skipped_ranges_are_left_out_without_being_fetched() -> None:
+    run = RunFactory.create(running=True)
+    write_log(run, ["x"] * 50_000)
+    wanted = Wanted(skipped=((3, 20_000), (20_003, 49_998)))
+    with CaptureQueriesContext(connections[spool.alias()]) as queries:
+        page = logs.read(run, wanted=wanted)
+    assert seqs(page) == [1, 2, 20_001, 20_002, 49_999, 50_000]
+    assert (page.start, page.next) == (1, 50_000)
+    assert len(queries) <= 7
+    assert seqs(logs.read(run, wanted=wanted, before=20_003, limit=3)) == [2, 20_001, 20_002]
+    assert seqs(logs.read(run, wanted=wanted, around=20_001, limit=4)) == [1, 2, 20_001, 20_002]
+    assert seqs(logs.read(run, wanted=wanted, after=4, limit=1)) == [20_001]
+    assert seqs(logs.read(run, wanted=wanted, after=40_000)) == [49_999, 50_000]
+
+
+@pytest.mark.parametrize("ask", [{"after": 0}, {"before": 101}, {"around": 50}, {"tail": 100}])
+def test_long_lines_make_fewer_of_them(ask: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "MAX_CHARACTERS", 10_000)
+    run = RunFactory.create(running=True)
+    write_log(run, ["x" * 1000] * 100, size=7)
+    page = logs.read(run, **ask)
+    expected = {"after": (1, 10), "before": (91, 100), "around": (45, 54), "tail": (91, 100)}[next(iter(ask))]
+    assert seqs(page) == list(range(expected[0], expected[1] + 1))
+    assert (page.start, page.next) == expected
+    monkeypatch.setattr(logs, "MAX_CHARACTERS", 10)
+    assert len(logs.read(run, **ask).lines) in (1, 2)
+
+
+def test_the_lines_before_a_number_are_as_many_as_asked_for_also_behind_a_gap() -> None:
+    run = RunFactory.create(running=True)
+    write_log(run, ["1", "2"])
+    run.log_next = 800
+    write_log(run, ["800", "801"])
+    page = logs.read(run, before=801, limit=3)
+    assert [(line.seq, line.through) for line in page.lines] == [(2, 2), (3, 799), (800, 800)]
+    assert [(line.seq, line.through) for line in logs.read(run, before=500).lines] == [(1, 1), (2, 2), (3, 499)]
+
+
+def test_a_log_that_was_pruned_is_empty_and_ends() -> None:
+    run = RunFactory.create(finished=True, log_next=5000)
+    asks: list[dict[str, Any]] = [{"after": 0}, {"tail": 10}, {"around": 400}, {"before": 300}]
+    for ask in asks:
+        assert logs.read(run, **ask).lines == []
+    assert logs.read(run, after=0).ended
 
 
 def test_the_whole_log_can_be_downloaded(run: Run) -> None:
@@ -192,7 +241,14 @@ def test_any_line_of_a_long_log_is_reached_with_few_queries_and_few_chunks() -> 
         for number in range(400)
     )
     Run.objects.filter(pk=run.pk).update(log_next=200_001)
-    for ask in ({"after": 0}, {"after": 150_000}, {"around": 199_000}, {"before": 100_000}, {"tail": 500}):
+    places: list[dict[str, Any]] = [
+        {"after": 0},
+        {"after": 150_000},
+        {"around": 199_000},
+        {"before": 100_000},
+        {"tail": 500},
+    ]
+    for ask in places:
         with CaptureQueriesContext(connections[spool.alias()]) as queries:
             page = logs.read(run, **ask)
         assert len(page.lines) == 500

@@ -570,3 +570,28 @@ def test_a_workers_tick_stores_what_others_left() -> None:
 
     presence.Presence(Process.current()).tick()
     assert texts(Run.objects.get()) == ["one"]
+
+
+def test_groups_are_lines_of_the_log_that_a_reader_of_plain_text_can_live_with() -> None:
+    call_command("grouped", stdout=io.StringIO(), stderr=io.StringIO())
+    lines = logs.read(Run.objects.get()).lines
+    assert [line.level for line in lines] == list("ogogohho")
+    assert [line.text.partition(": ")[0] for line in lines] == [
+        "before", "Loading", "loading", "Users of the shop", "half a line", "Users of the shop", "Loading", "after",
+    ]  # fmt: skip
+    with pytest.raises(MigrationFailed):
+        call_command("grouped", "--force", "--broken", stdout=io.StringIO(), stderr=io.StringIO())
+    lines = logs.read(Run.objects.latest()).lines
+    assert "".join(line.level for line in lines).startswith("ogogoxxr")
+    assert lines[6].text.startswith("Loading: failed after ")
+
+
+def test_a_heading_is_masked_and_cut_like_any_line(settings: Any) -> None:
+    settings.CONSOLE = {**settings.CONSOLE, "LINE_BYTES": 40}
+    run = info(secrets=("hunter22",))
+    recorder = begin(run, secrets=run.secrets)
+    recorder.group_began("Loading with hunter22 " + "x" * 100)
+    recorder.end(Status.SUCCEEDED, "done")
+    (line,) = texts(Run.objects.get())
+    assert line.startswith("Loading with ****")
+    assert "[cut:" in line

@@ -11,7 +11,7 @@ import pytest
 from django.db import connections
 from django_q.exceptions import TimeoutException
 
-from console import dispatch, journal, logs, presence, queue, spool, worker
+from console import dispatch, journal, logs, outline, presence, queue, spool, worker
 from console.models import Attempt, Run
 from console.states import Status
 from data_migrations import ledger
@@ -309,6 +309,9 @@ def test_a_paused_run_stops_and_runs_again_when_it_is_resumed(monkeypatch: pytes
     run.refresh_from_db()
     assert run.status == Status.SUCCEEDED
     assert run.attempt == 2
+    headings = [line.text for line in logs.read(run).lines if line.level == "a"]
+    assert headings == [f"Attempt 2, on {run.host} (pid {run.pid})"]
+    assert [group.title for group in outline.read(run).groups] == ["Attempt 1", *headings]
 
 
 def test_a_worker_that_is_asked_to_stop_gives_its_run_back(monkeypatch: pytest.MonkeyPatch) -> None:

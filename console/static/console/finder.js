@@ -38,7 +38,7 @@ export class Finder {
         const answer = await ask(`${this.url}?${new URLSearchParams({ text: this.text })}`);
         const found = await answer.json();
         this.matches = found.matches;
-        this.total = `${found.total.toLocaleString()}${found.more ? "+" : ""}`;
+        this.total = `${found.matches.length.toLocaleString()}${found.done ? "" : "+"}`;
       } catch {
         this.#show("The search failed; try again.");
         return;

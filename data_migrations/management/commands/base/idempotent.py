@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from django.apps import apps as current_apps
 from django.core.management.base import BaseCommand, CommandParser, OutputWrapper
 from django.db import DEFAULT_DB_ALIAS
 
-from .... import arguments, executor, registry, reporting, stopping
+from .... import arguments, executor, groups, registry, reporting, stopping
 from ....progress import Progress
 from ....reporting import Door
 from ....stopping import StopFlag
@@ -94,6 +95,10 @@ class IdempotentCommand(BaseCommand):
     def track(self, iterable: Iterable[T], total: int | None = None) -> Iterator[T]:
         """Pass the items through and tell the progress."""
         return self._progress.track(iterable, total)
+
+    def log_group(self, title: str) -> AbstractContextManager[None]:
+        """A part of the log that can be folded, with a heading: ``with self.log_group("Loading"):``."""
+        return groups.group(self._progress.reporter, title)
 
     # The command line.
 
