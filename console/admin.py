@@ -18,11 +18,11 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 
 from .controls import VERBS
-from .models import Kind, Migration, Run
+from .models import Kind, Migration, Run, SchemaMigration
 from .runfilters import MigrationFilter, RequesterFilter
 from .templatetags.console import ago, badge, duration
 from .tools import migration_url
-from .views import control, log, marking, migration, migrations, quarantine, request, runs, state
+from .views import control, log, marking, migration, migrations, quarantine, request, runs, schema, state
 from .views.page import NO_NUL, ConsoleAdmin, has_nul, scripts
 
 View = Callable[..., HttpResponseBase]
@@ -73,6 +73,15 @@ class MigrationAdmin(PagesAdmin):
             path("<str:name>/accept/", self.page(quarantine.accept, posts=None), name=f"{prefix}_accept"),
             path("<str:name>/unmark/", self.page(unmark, posts=None), name=f"{prefix}_unmark"),
         ]
+
+
+@admin.register(SchemaMigration)
+class SchemaMigrationAdmin(PagesAdmin):
+    """Django's own migrations, to look at; they have no table of ours either."""
+
+    def get_urls(self) -> list[URLPattern]:
+        """The one page."""
+        return [path("", self.page(schema.show), name="console_schemamigration_changelist")]
 
 
 def _asked(word: str, admin: PagesAdmin, request: HttpRequest, pk: str) -> HttpResponse:

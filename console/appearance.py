@@ -28,6 +28,8 @@ _FLAG = "M3 1v14h2V9.5h8.5L11 5.7 13.5 2H5V1z"
 _UNFLAG = "M3 1v14h2V9.5h8.5L11 5.7 13.5 2H5V1zm2 3h4.8L8.6 5.7 9.8 7.5H5z"
 _EYE = "M8 3C4.5 3 1.7 5.2.5 8c1.2 2.8 4 5 7.5 5s6.3-2.2 7.5-5C14.3 5.2 11.5 3 8 3m0 2a3 3 0 1 1 0 6 3 3 0 0 1 0-6"
 _BACK = "M7 2 1 7.5 7 13V9.5c3.5 0 5.8.9 7.5 3.5C14 8.5 11.5 5.5 7 5.5z"
+_LOCK = "M8 1a3.5 3.5 0 0 0-3.5 3.5V7H3v8h10V7h-1.5V4.5A3.5 3.5 0 0 0 8 1m-1.5 6V4.5a1.5 1.5 0 0 1 3 0V7z"
+_ONE_WAY = "M9 2.5 7.6 3.9 10.7 7H1v2h9.7l-3.1 3.1L9 13.5 14.5 8z"
 
 LOOKS: dict[str, Look] = {
     # A data migration.
@@ -38,6 +40,10 @@ LOOKS: dict[str, Look] = {
     "changed": Look("Changed since applied", "warning", _WARNING),
     "unregistered": Look("Not in the code", "warning", _QUESTION),
     "broken": Look("Cannot be imported", "bad", _CROSS),
+    # An operation of a schema migration.
+    "loss": Look("May lose data", "bad", _WARNING),
+    "lock": Look("Locks", "warning", _LOCK),
+    "one way": Look("No way back", "quiet", _ONE_WAY),
     # A run.
     "waiting": Look("Waiting for approval", "warning", _QUESTION),
     "scheduled": Look("Scheduled", "quiet", _CLOCK),

@@ -6,9 +6,10 @@ import enum
 from dataclasses import dataclass
 
 from django.db import connections
-from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 
 from . import databases, ledger, registry
+from .disk import DiskLoader
 from .leases import is_live
 from .models import AppliedMigration, Checkpoint, Lease
 from .registry import RegisteredMigration
@@ -102,11 +103,13 @@ def statuses(using: str) -> list[MigrationStatus]:
 
 def _run_by_applied_migrations(using: str) -> dict[str, str]:
     """Command names that a Django migration runs which is applied in this database, with that migration's name."""
-    loader = MigrationLoader(connections[using], ignore_no_migrations=True)
+    loader = DiskLoader(None, load=False, ignore_no_migrations=True)
+    loader.load_disk()
+    applied = MigrationRecorder(connections[using]).applied_migrations()
     return {
         operation.command_name: f"{key[0]}.{key[1]}"
         for key, migration in loader.disk_migrations.items()
-        if key in loader.applied_migrations
+        if key in applied
         for operation in migration.operations
         if isinstance(operation, RunDataMigration)
     }

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlencode
-
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 
@@ -14,44 +10,20 @@ from console.appearance import look
 from console.models import Kind
 from console.permissions import require
 
+from .filters import Choice, Query
 from .page import ConsoleAdmin, chosen_database, crumbs, render
 
 PER_PAGE = 100
 # With one of these the console's own tables cannot be asked.
 UNREADABLE = ("tables", "database")
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One filter: its words, how many rows it leaves, where it leads."""
-
-    label: str
-    count: int | None
-    url: str
-    selected: bool
-    state: str = ""
-
-
-class Query:
-    """The question in the address: every link keeps what is not its own part of it."""
-
-    KEYS = ("database", "q", "state", "app")
-
-    def __init__(self, request: HttpRequest, database: str) -> None:
-        self.values = {key: request.GET.get(key, "").strip() for key in self.KEYS}
-        self.values["database"] = "" if database == catalogue.databases()[0] else database
-
-    def url(self, **changed: Any) -> str:
-        """The address with some parts changed; an empty part is left out."""
-        values = {key: value for key, value in {**self.values, **changed}.items() if value}
-        return f"?{urlencode(values)}" if values else "?"
+KEYS = ("database", "q", "state", "app")
 
 
 def show(admin: ConsoleAdmin, request: HttpRequest) -> HttpResponse:
     """The page; GET only looks."""
     require(admin.has_view_permission(request), "see the data migrations")
     database = chosen_database(request)
-    query = Query(request, database)
+    query = Query(request, KEYS, database, catalogue.databases()[0])
     state = query.values["state"]
     problems = health.problems()
     readable = not any(problem.id in UNREADABLE for problem in problems)
@@ -70,8 +42,8 @@ def show(admin: ConsoleAdmin, request: HttpRequest) -> HttpResponse:
         page=page,
         query=query,
         states=_states(query, without_state),
-        apps=_choices(query, "app", found.apps()),
-        databases=_choices(query, "database", catalogue.databases(), selected=database, every=False),
+        apps=query.choices("app", found.apps()),
+        databases=query.choices("database", catalogue.databases(), selected=database, every=False),
         database=database,
         problems=problems,
         active=any(row.active_run or row.state == "running" for row in found.rows),
@@ -93,13 +65,3 @@ def _states(query: Query, rows: list[catalogue.Row]) -> list[Choice]:
         if count or state in ("pending", "applied", selected)
     ]
     return choices
-
-
-def _choices(
-    query: Query, key: str, values: list[str], *, selected: str | None = None, every: bool = True
-) -> list[Choice]:
-    if len(values) < 2:
-        return []
-    now = query.values[key] if selected is None else selected
-    first = [Choice("All", None, query.url(**{key: ""}), not now)] if every else []
-    return first + [Choice(value, None, query.url(**{key: value}), value == now) for value in values]
