@@ -12,7 +12,7 @@ from django.core import checks
 from django.db import connections
 from django.utils.module_loading import import_string
 
-from . import conf, registry
+from . import conf, registry, windows
 from .models import NAME_LENGTH
 from .registry import RegisteredMigration
 
@@ -64,7 +64,44 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]
                     id="data_migrations.E008",
                 )
             )
+    try:
+        windows.parse(conf.get("WINDOW"))
+    except windows.InvalidWindow as error:
+        found.append(_window_error("DATA_MIGRATIONS['WINDOW']", error))
     return found + _throttle_errors(conf.get("THROTTLE"))
+
+
+def _window_error(where: str, error: Exception) -> checks.Error:
+    return checks.Error(
+        f"{where} is no daily window: {error}.",
+        hint='It takes two different times of the day, such as ("22:00", "06:00"), or None.',
+        id="data_migrations.E011",
+    )
+
+
+@checks.register("data_migrations")
+def check_windows(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Each daily window is one, and stands where it can be kept."""
+    found: list[checks.CheckMessage] = []
+    for migration in registry.all_migrations():
+        window = getattr(migration.command_class, "window", None)
+        if migration.command_class is None or window is None:
+            continue
+        where = f"The window of {migration.module_name}"
+        if not migration.in_batches:
+            found.append(
+                checks.Warning(
+                    f"{where} has no effect: only work in batches can stop when it closes and go on.",
+                    hint="Inherit from BatchedCommand, or take it out.",
+                    id="data_migrations.W003",
+                )
+            )
+            continue
+        try:
+            windows.of(migration.command_class)
+        except windows.InvalidWindow as error:
+            found.append(_window_error(where, error))
+    return found
 
 
 def _throttle_errors(given: Any) -> list[checks.CheckMessage]:

@@ -19,6 +19,8 @@ DEFAULTS: dict[str, Any] = {
     "THROTTLE_SECONDS": 1.0,
     # Limits above which a batched migration waits before its next batch, by indicator; see THROTTLE_DEFAULTS.
     "THROTTLE": {},
+    # When batched migrations may work, each day by the clock of TIME_ZONE: ("22:00", "06:00"). None means always.
+    "WINDOW": None,
     # Dotted paths of callables; each is called with using=ALIAS and returns a context manager
     # that is entered for runs with disable_audit = True.
     "AUDIT_CONTEXT_MANAGERS": [],

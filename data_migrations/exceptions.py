@@ -6,6 +6,7 @@ shell shows the message without a traceback and exits with ``returncode``.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -102,3 +103,18 @@ class StoppedEarly(DataMigrationError):
     def __init__(self, message: str | None = None, *, reason: str = "", **kwargs: Any) -> None:
         self.reason = reason
         super().__init__(message, **kwargs)
+
+
+class OutsideWindow(StoppedEarly):
+    """The data migration stopped because its daily window is closed. What was committed is kept.
+
+    Args:
+        opens_at: when the window opens again.
+    """
+
+    def __init__(self, name: str, window: object, opens_at: datetime) -> None:
+        self.opens_at = opens_at
+        super().__init__(
+            f"{name} works from {window} only. Its finished batches are kept; it goes on when that opens again.",
+            reason="window",
+        )

@@ -391,6 +391,7 @@ def run_command(
     reverse: bool = False,
     wait: bool = True,
     lock_timeout: float | None = None,
+    window: str = "wait",
     door: Door = Door.WORKER,
     by: str = "",
     reason: str = "",
@@ -404,6 +405,7 @@ def run_command(
         values: the command's own arguments by dest, as JSON can hold them.
         key: names the run; a forced one that is delivered again under the same key is done once.
         lock_timeout: seconds to wait for another run; None: as long as it takes.
+        window: see ``RunRequest``.
 
     Raises:
         DataMigrationError: it failed, was refused or was stopped early; ``__cause__`` has the author's error.
@@ -421,6 +423,7 @@ def run_command(
         reverse=reverse,
         wait=wait,
         lock_timeout=lock_timeout,
+        window=window,
         arguments=arguments.masked(command, options),
         secrets=arguments.secrets(command, options),
         key=key or uuid.uuid4().hex,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections
 from django.db.utils import Error
 
-from . import conf, databases
+from . import conf, databases, windows
 from .reporting import Reporter
 from .stopping import StopFlag
 
@@ -214,6 +214,7 @@ class Throttle:
 
         Raises:
             StopRequested: somebody asked the run to stop meanwhile.
+            OutsideWindow: its daily window is closed, and it is not to wait for it.
         """
         told, told_at = "", 0.0
         while reason := self.reason():
@@ -231,7 +232,7 @@ class Throttle:
 
     def reason(self) -> str:
         """Why the next batch should wait, in words for a person; empty when it may go."""
-        return self.command.throttle() or self.database_reason()
+        return windows.reason(self.command) or self.command.throttle() or self.database_reason()
 
     def database_reason(self) -> str:
         """What the database says against the next batch; asked at most once a second."""

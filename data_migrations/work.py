@@ -39,7 +39,10 @@ class Work(Protocol):
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What is asked for. ``lock_timeout`` is in seconds; ``secrets`` is what was masked in ``arguments``."""
+    """What is asked for. ``lock_timeout`` is in seconds; ``secrets`` is what was masked in ``arguments``.
+
+    ``window`` says what it does outside its daily window: "wait", "leave" (stop, to be started again), or "ignore" it.
+    """
 
     using: str = "default"
     door: Door = Door.CODE
@@ -48,6 +51,7 @@ class RunRequest:
     dry_run: bool = False
     force: bool = False
     reverse: bool = False
+    window: str = "wait"
     wait: bool = True
     lock_timeout: float | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation, OperationCategory
 from django.db.migrations.state import ProjectState
 
-from .. import arguments, executor, ledger, registry, stopping
+from .. import arguments, executor, ledger, registry, stopping, windows
 from ..exceptions import DataMigrationError, LedgerMissing, Misconfigured
 from ..models import Event
 from ..progress import Progress
@@ -150,6 +150,8 @@ class RunDataMigration(Operation):
             door=Door.MIGRATE,
             by=current_actor(),
             reverse=reverse,
+            # A deploy that stands still until tonight would be worse than work by day.
+            window=windows.IGNORE,
             arguments=arguments.masked(command, options),
             secrets=arguments.secrets(command, options),
             apps=state.apps,

@@ -8,8 +8,11 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.db.models import QuerySet
 
+from .... import windows
 from ....batches import Batch, GeneratorSource, QuerysetBatch, QuerysetSource, Source
 from ....exceptions import Misconfigured
+from ....progress import Progress
+from ....work import RunRequest
 from .idempotent import IdempotentCommand
 
 
@@ -26,6 +29,10 @@ class BatchedCommand(IdempotentCommand):
     """Rows in a batch, or in the first one where ``target_batch_seconds`` is set."""
     target_batch_seconds: float | None = None
     """How long a batch should take; the size adapts to it. None keeps the size."""
+    window: Sequence[str] | None = None
+    """When it may work, each day by the clock of ``TIME_ZONE``: ("22:00", "06:00"). None takes the setting ``WINDOW``;
+    () takes none."""
+    window_policy = windows.WAIT
     pause_seconds: float = 0.0
     """The pause between two batches."""
     on_row_error: str = "fail"
@@ -72,6 +79,7 @@ class BatchedCommand(IdempotentCommand):
         parser.add_argument("--batch-size", type=_positive, metavar="ROWS", help="Rows in the first batch.")
         parser.add_argument("--pause", type=float, metavar="SECONDS", help="Pause between two batches.")
         parser.add_argument("--limit-batches", type=_positive, metavar="N", help="Stop after so many batches.")
+        parser.add_argument("--ignore-window", action="store_true", help="Work outside its daily window, too.")
         parser.add_argument("--restart", action="store_true", help="Forget the checkpoint and begin anew; asks first.")
         parser.add_argument("--no-input", action="store_true", help="Do not ask.")
         parser.add_argument(
@@ -94,6 +102,11 @@ class BatchedCommand(IdempotentCommand):
         super().handle(*args, **options)
 
     # What the executor asks for.
+
+    def bind(self, request: RunRequest, progress: Progress) -> None:
+        """Take on, besides, what this run does outside its daily window."""
+        super().bind(request, progress)
+        self.window_policy = windows.IGNORE if self.options.get("ignore_window") else request.window
 
     def make_source(self) -> Source:
         """Where the batches come from: ``get_batches`` where the author wrote it, else the queryset."""
