@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from django.db import connections, transaction
 
-from . import databases
+from . import databases, registry
 from .exceptions import AlreadyRunning, LedgerMissing
 from .leases import is_live
-from .models import AppliedMigration, Checkpoint, Event, Lease, LedgerEvent, QuarantinedRow
+from .models import AppliedMigration, AppliedSource, Checkpoint, Event, Lease, LedgerEvent, QuarantinedRow
 from .reporting import Door
 
 _TABLES = (AppliedMigration, LedgerEvent, Lease, Checkpoint, QuarantinedRow)
@@ -102,7 +102,31 @@ def record(
             row.save(using=using)
             event = Event.REAPPLIED
         _note(name, event, using, by, door, reason, run_key)
+        _keep_source(checksum, using)
     return row
+
+
+def source_as_applied(checksum: str, using: str) -> str:
+    """The source that had this checksum when it was applied here; empty where it was not kept."""
+    if not checksum or not _has_sources(using):
+        return ""
+    return AppliedSource.objects.using(using).filter(checksum=checksum).values_list("text", flat=True).first() or ""
+
+
+def _keep_source(checksum: str, using: str) -> None:
+    """Keep the source beside the record, so that a later change can be shown; what ran is not guessed at."""
+    source = registry.source_of(checksum)
+    if not source or not _has_sources(using):
+        return
+    sources = AppliedSource.objects.using(using)
+    if not sources.filter(checksum=checksum).exists():
+        row = AppliedSource(checksum=checksum, text=source, seen_at=databases.now(using))
+        sources.bulk_create([row], ignore_conflicts=True)
+
+
+def _has_sources(using: str) -> bool:
+    """A Django migration may run a data migration when only the first of our tables are there."""
+    return AppliedSource._meta.db_table in connections[using].introspection.table_names()
 
 
 def remove(

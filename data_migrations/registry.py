@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 _TELLTALES = ("migration_name", "IdempotentCommand", "BatchedCommand", "data_migrations")
 
 
+# Which module has that checksum.
+_modules: dict[str, str] = {}
+
+
 @dataclass(frozen=True)
 class RegisteredMigration:
     """One data migration as its code says it; ``command_class`` is None where the module cannot be imported."""
@@ -87,7 +91,19 @@ def checksum(module_name: str) -> str:
 
     Remembered from when the module was imported: that is the code which this process runs.
     """
-    source = _source(module_name)
+    found = _sha256(_source(module_name))
+    if found:
+        _modules[found] = module_name
+    return found
+
+
+def source_of(checksum: str) -> str:
+    """The source that has this checksum; empty where none is known, or its file was changed since it was imported."""
+    source = _source(_modules.get(checksum, ""))
+    return source if source and _sha256(source) == checksum else ""
+
+
+def _sha256(source: str) -> str:
     return hashlib.sha256(source.encode()).hexdigest() if source else ""
 
 
@@ -149,6 +165,7 @@ def reset() -> None:
     get_commands.cache_clear()  # type: ignore[attr-defined]
     _discover.cache_clear()
     checksum.cache_clear()
+    _modules.clear()
 
 
 def get(name: str) -> RegisteredMigration:

@@ -8,8 +8,9 @@ from urllib.parse import urlencode
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
-from console import catalogue, tools
+from console import catalogue, differences, tools
 from console.appearance import look
+from console.differences import Difference
 from console.models import Run
 from console.permissions import narrowed, require
 from data_migrations import ledger
@@ -45,6 +46,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
         last_success=_applying_run(row, database),
         active=row.active_run is not None or row.state == "running",
         narrowed=narrowed(row.registered),
+        difference=_difference(row, database),
         quarantine=quarantine.of(admin, request, name, database),
         sees_log=admin.has_view_log_permission(request),
         **tools.as_context(tools.of_migration(admin, request, row, database)),
@@ -81,6 +83,13 @@ def _applying_run(row: catalogue.Row, database: str) -> Run | None:
         .defer("traceback")
         .first()
     )
+
+
+def _difference(row: catalogue.Row, database: str) -> Difference | None:
+    """What was changed since it was applied; None where nothing was."""
+    if not row.changed or row.record is None or row.registered is None:
+        return None
+    return differences.between(ledger.source_as_applied(row.record.checksum, database), row.registered.source)
 
 
 def _events(name: str, database: str) -> list[LedgerEvent]:
