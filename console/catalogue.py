@@ -36,6 +36,8 @@ class Row:
     active_run: Run | None = None
     missing: tuple[str, ...] = ()
     """What it depends on and is not applied."""
+    usual: str = ""
+    """How the last run's duration compares with what is usual, in words."""
 
     @property
     def app(self) -> str:

@@ -38,6 +38,8 @@ _NOTES = {
     OutcomeKind.ALREADY_APPLIED: "Already applied: nothing was done.",
     OutcomeKind.NOT_APPLIED: "Not applied: there was nothing to reverse.",
 }
+# What such a run says of itself in the end.
+NOTHING_DONE = tuple(_NOTES.values())
 _living: weakref.WeakSet[Recorder] = weakref.WeakSet()
 
 

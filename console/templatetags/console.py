@@ -15,6 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
+from console import words
 from console.appearance import look
 from console.tools import migration_url
 from data_migrations.rate import number as per_second
@@ -77,21 +78,7 @@ def moment(when: datetime | None) -> str | SafeString:
 @register.filter
 def duration(value: timedelta | float | None) -> str:
     """Seconds or a timedelta as "12 m 04 s"; nothing for None."""
-    if value is None:
-        return ""
-    seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
-    if seconds < 1:
-        return f"{max(0, round(seconds * 1000))} ms"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours:02} h"
-    if hours:
-        return f"{hours} h {minutes:02} m"
-    return f"{minutes} m {rest:02} s" if minutes else f"{rest} s"
+    return "" if value is None else words.duration(value)
 
 
 @register.filter

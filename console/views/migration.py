@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
-from console import catalogue, differences, tools
+from console import catalogue, chart, differences, tools, usual
 from console.appearance import look
 from console.differences import Difference
 from console.models import Run
@@ -28,20 +28,22 @@ def show(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
     require(admin.has_view_permission(request), "see the data migrations")
     database = chosen_database(request)
     row = row_or_404(name, database)
-    runs = Run.objects.of(name).filter(database=database)[:LAST_RUNS]
+    runs = list(Run.objects.of(name).filter(database=database).defer("traceback", "changes", "samples")[:LAST_RUNS])
+    durations = usual.read(database, [name], last=usual.LAST + LAST_RUNS)
     return render(
         admin,
         request,
         "admin/console/migration/change_form.html",
         title=name,
         crumbs=crumbs(admin, (name, "")),
-        modules=("live",),
+        modules=("live", "copy"),
         row=row,
         database=database,
         databases=catalogue.databases(),
         dependencies=dependencies(row, database),
         events=_events(name, database),
-        runs=runs,
+        runs=[(run, usual.words(run, durations.before(run))) for run in runs],
+        chart=chart.of(runs, durations.of(name)),
         runs_url=f"{reverse('admin:console_run_changelist')}?{urlencode({'migration': name})}",
         last_success=_applying_run(row, database),
         active=row.active_run is not None or row.state == "running",

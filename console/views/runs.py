@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from console import conf, health, logs, pace, tools, uploads
+from console import conf, health, logs, pace, tools, uploads, usual
 from console.appearance import look
 from console.models import Kind, Run
 from console.permissions import find, require
@@ -56,6 +56,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
         migration_url=tools.migration_url("change", run.migration, run.database),
         share=_share(run),
         pace=pace.of(run),
+        against_usual=usual.words(run, usual.before(run)),
         quarantine=quarantine.of(admin, request, run.migration, run.database) if run.in_batches else None,
         samples=_samples(run),
         silent_for=_silence(run),
