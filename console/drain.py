@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from datetime import UTC, datetime
+import time
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from django.db import transaction
 from django.db.utils import DatabaseError, DataError
+
+from data_migrations import clock
 
 from . import conf, journal, spool, states, store
 from .journal import Cursor, Line, Note
@@ -130,7 +132,7 @@ class Drain:
         """Write how the attempt ended: under its fence, and after its last line."""
         assert self._attempt is not None
         status = Status(data["status"])
-        at = datetime.fromtimestamp(data["at"], UTC)
+        at = clock.from_timestamp(data["at"])
         fields = dict(data["fields"])
         if status in FINISHED:
             fields |= {"finished_at": at, "sealed_arguments": ""}
@@ -166,13 +168,13 @@ class Drain:
 def _with_times(values: dict[str, Any]) -> dict[str, Any]:
     """Fields as a journal's head holds them, their times (seconds since 1970) made datetimes."""
     return {
-        name: datetime.fromtimestamp(value, UTC) if name.endswith("_at") and value is not None else value
+        name: clock.from_timestamp(value) if name.endswith("_at") and value is not None else value
         for name, value in values.items()
     }
 
 
 def _tell(run_id: int, text: str) -> None:
-    store.append(run_id, [Line(0, datetime.now(UTC).timestamp(), "s", text)])
+    store.append(run_id, [Line(0, time.time(), "s", text)])
 
 
 def _spelled_out(line: Line) -> Line:

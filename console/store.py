@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from django.db import transaction
 from django.db.models import F
+
+from data_migrations import clock
 
 from . import conf, spool
 from .journal import Line
@@ -61,7 +62,7 @@ def append(run_id: int, lines: Sequence[Line], *, fence: int | None = None, skip
             first=first,
             count=len(lines),
             bytes=size,
-            at=datetime.fromtimestamp(at, UTC),
+            at=clock.from_timestamp(at),
             text="\n".join(texts),
             meta=json.dumps(meta, separators=(",", ":")),
         )

@@ -57,11 +57,11 @@ class Position:
             "batch_size": self.batch_size,
         }
         assignments = ", ".join(f"{connection.ops.quote_name(column)} = %s" for column in columns)
-        clock = databases.CLOCK_EXPRESSIONS[connection.vendor]
+        now = databases.CLOCK_EXPRESSIONS[connection.vendor]
         updated = connection.ops.quote_name("updated_at")
         with connection.cursor() as cursor:
             cursor.execute(
-                f"UPDATE {table} SET {assignments}, {updated} = {clock} WHERE name = %s",  # noqa: S608
+                f"UPDATE {table} SET {assignments}, {updated} = {now} WHERE name = %s",  # noqa: S608
                 [*columns.values(), self.name],
             )
             if cursor.rowcount != 1:

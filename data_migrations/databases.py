@@ -14,6 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 from django.db.utils import Error, InterfaceError, OperationalError
 
+from . import clock
 from .exceptions import DatabaseUnavailable, InvalidArgument, Misconfigured
 
 logger = logging.getLogger("data_migrations")
@@ -24,7 +25,7 @@ _TRANSIENT_CODES = {1205, 1213}
 
 # In a statement without parameters a percent sign is one; in one with parameters it is written twice.
 _CLOCKS = {
-    "postgresql": "SELECT STATEMENT_TIMESTAMP()",
+    "postgresql": "SELECT STATEMENT_TIMESTAMP() AT TIME ZONE 'UTC'",
     "mysql": "SELECT UTC_TIMESTAMP(6)",
     "sqlite": "SELECT STRFTIME('%Y-%m-%d %H:%M:%f', 'NOW')",
 }
@@ -67,7 +68,7 @@ def require(using: str) -> BaseDatabaseWrapper:
 
 
 def now(using: str) -> datetime:
-    """The time by the database's own clock, aware, so that hosts whose clocks differ agree."""
+    """The time by the database's own clock, as models store it, so that hosts whose clocks differ agree."""
     connection = connections[using]
     sql = _CLOCKS.get(connection.vendor)
     if sql is None:
@@ -77,7 +78,7 @@ def now(using: str) -> datetime:
         value = cursor.fetchone()[0]
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
+    return clock.stored(value if value.tzinfo else value.replace(tzinfo=UTC))
 
 
 def lock(model: type[Model], using: str, **lookup: Any) -> Any | None:

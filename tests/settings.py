@@ -1,7 +1,7 @@
 """Django settings of the tests.
 
 ``TEST_DB`` chooses the database (see databases.py). ``TEST_CONSOLE=0`` leaves the console and its queue out, as in a
-project that uses the core alone.
+project that uses the core alone. ``TEST_USE_TZ=0`` keeps naive moments, as older projects do.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ if "TEST_DB_NAMES" not in os.environ:
 SECRET_KEY = "only-for-the-tests-" + "0" * 40
 DEBUG = False
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "testserver"]
-USE_TZ = True
-TIME_ZONE = "UTC"
+USE_TZ = os.environ.get("TEST_USE_TZ") != "0"
+# Without time zones the hour of the place is what is stored; one that is not UTC shows a mix-up.
+TIME_ZONE = "UTC" if USE_TZ else "America/New_York"
 LANGUAGE_CODE = "en-us"
 ROOT_URLCONF = "tests.urls"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -18,6 +18,7 @@ from django.utils.timesince import timesince
 from console import words
 from console.appearance import look
 from console.tools import migration_url
+from data_migrations import clock
 from data_migrations.rate import number as per_second
 
 register = template.Library()
@@ -60,8 +61,8 @@ def ago(when: datetime | None) -> str | SafeString:
         words = f"{timesince(when, depth=1)} ago"
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
-        when.isoformat(),
-        date_format(timezone.localtime(when), "DATETIME_FORMAT"),
+        clock.aware(when).isoformat(),
+        date_format(timezone.localtime(clock.aware(when)), "DATETIME_FORMAT"),
         words,
     )
 
@@ -71,8 +72,8 @@ def moment(when: datetime | None) -> str | SafeString:
     """A moment with its seconds; nothing for None."""
     if when is None:
         return ""
-    local = timezone.localtime(when)
-    return format_html('<time datetime="{}">{}</time>', when.isoformat(), f"{local:%Y-%m-%d %H:%M:%S %Z}")
+    local = timezone.localtime(clock.aware(when))
+    return format_html('<time datetime="{}">{}</time>', local.isoformat(), f"{local:%Y-%m-%d %H:%M:%S %Z}")
 
 
 @register.filter

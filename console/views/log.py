@@ -15,6 +15,7 @@ from django.utils.cache import patch_cache_control
 from console import logs, logsearch, outline
 from console.permissions import require
 from console.states import FINISHED, Status
+from data_migrations import clock
 
 from .page import ConsoleAdmin, tagged
 from .runs import get_or_404
@@ -60,7 +61,7 @@ def lines(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
 
 def _packed(line: logs.Line) -> list[Any]:
     """Number, time, level, text; and the last number where the line stands for many that are not kept."""
-    packed = [line.seq, line.at.isoformat(), line.level, line.text]
+    packed = [line.seq, clock.aware(line.at).isoformat(), line.level, line.text]
     return packed if line.through == line.seq else [*packed, line.through]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.conf import settings
 from django.db import DatabaseError, connection, connections, models, transaction
 from django.db.migrations.state import ProjectState
 from django.db.models import F, Model, Value
@@ -57,6 +58,15 @@ AWKWARD = [
     "null",
 ]
 INDIAN = dt.timezone(dt.timedelta(hours=5, minutes=30))
+AWARE = [
+    dt.datetime(2026, 3, 29, 1, 30, tzinfo=dt.UTC),
+    dt.datetime(2026, 11, 21, 5, 0, 0, 123456, tzinfo=INDIAN),
+    dt.datetime(1900, 1, 1, tzinfo=dt.UTC),
+    "2026-11-21T05:00:00Z",
+]
+NAIVE = [dt.datetime(2026, 3, 29, 1, 30), dt.datetime(1900, 1, 1, 0, 0, 0, 5), "2026-11-21T05:00:00"]
+# A project without time zones can store no aware moment on SQLite and MariaDB.
+MOMENTS = AWARE if settings.USE_TZ else NAIVE
 VALUES: dict[str, list[Any]] = {
     "text": [*AWKWARD, 12, True, 1.5, mark_safe("<b>"), gettext_lazy("Yes")],
     "body": [*AWKWARD, "x" * 100_000],
@@ -72,12 +82,7 @@ VALUES: dict[str, list[Any]] = {
     "decimal": [decimal.Decimal(text) for text in ("0", "-0.01", "12345678.90", "1E+2", "1.5")] + [7, "3.25", 2.5],
     "date": [dt.date(2026, 2, 28), dt.date(1, 1, 1), dt.date(9999, 12, 31), "2026-11-21"],
     "time": [dt.time(0), dt.time(23, 59, 59, 999999), "12:30"],
-    "moment": [
-        dt.datetime(2026, 3, 29, 1, 30, tzinfo=dt.UTC),
-        dt.datetime(2026, 11, 21, 5, 0, 0, 123456, tzinfo=INDIAN),
-        dt.datetime(1900, 1, 1, tzinfo=dt.UTC),
-        "2026-11-21T05:00:00Z",
-    ],
+    "moment": MOMENTS,
     "duration": [dt.timedelta(0), dt.timedelta(days=-3, microseconds=7), dt.timedelta(days=400, hours=5)],
     "binary": [b"", b"\x00\xff'\"\\%s", bytes(range(256)), memoryview(b"view"), bytearray(b"array")],
     "uuid": [uuid.UUID(int=0), uuid.UUID(int=2**128 - 1), "5cd3d3e4-4a05-4d8c-8c7a-3f5b2d1e0f6a"],
@@ -181,6 +186,7 @@ def test_none_and_json_null_are_told_apart() -> None:
     assert Everything.objects.get(json=Value(None, models.JSONField())).pk == rows[1].pk
 
 
+@pytest.mark.skipif(not settings.USE_TZ, reason="without time zones naive moments are the right ones")
 def test_a_naive_datetime_warns_as_save_does() -> None:
     ((_, row),) = pairs(1)
     row.moment = dt.datetime(2026, 1, 1)
