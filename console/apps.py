@@ -21,7 +21,8 @@ class ConsoleConfig(AppConfig):
             )
         from data_migrations import reporting
 
-        from . import checks, doors, presence, queue  # noqa: F401  (importing checks registers them)
+        from . import checks, doors, notices, presence, queue  # noqa: F401  (importing checks registers them)
 
         reporting.register(doors.for_run)
+        notices.start()
         queue.on_worker_start(presence.start)

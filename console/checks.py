@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core import checks
 from django.db import connections, router
 
-from . import conf, spool
+from data_migrations import registry
+
+from . import channels, conf, spool
 from .models import Run
+from .wording import Event
 
 
 def _queue() -> dict[str, Any]:
@@ -180,3 +185,103 @@ def check_spool(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
             )
         ]
     return []
+
+
+@checks.register("console")
+def check_notices(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """That notices can go where the settings send them."""
+    urls = conf.get("NOTIFY_URLS")
+    if not isinstance(urls, dict) or not all(isinstance(each, str) and each for pair in urls.items() for each in pair):
+        return [
+            checks.Error(
+                "CONSOLE['NOTIFY_URLS'] is not a dict of names and URLs.",
+                hint='Write it as {"chat": "slack://…"}; one URL for each name.',
+                id="console.E020",
+            )
+        ]
+    found: list[checks.CheckMessage] = [
+        checks.Error(
+            f"CONSOLE['NOTIFY_URLS'] has a channel {name!r}: its name is "
+            + ("taken." if name in (channels.EMAIL, channels.REQUESTER) else f"longer than {channels.NAME_LENGTH}."),
+            hint="Give it another one.",
+            id="console.E020",
+        )
+        for name in urls
+        if name in (channels.EMAIL, channels.REQUESTER) or len(name) > channels.NAME_LENGTH
+    ]
+    if isinstance(conf.get("NOTIFY_EMAILS"), str):
+        found.append(
+            checks.Error(
+                "CONSOLE['NOTIFY_EMAILS'] is one text: each of its letters would be an address.",
+                hint='Write it as a list: ["ops@example.com"].',
+                id="console.E020",
+            )
+        )
+    found += _choices("CONSOLE['NOTIFY']", conf.get("NOTIFY"))
+    for migration in registry.all_migrations():
+        own = getattr(migration.command_class, "notify", None)
+        if own:
+            found += _choices(f"notify of {migration.name}", own)
+    if urls and find_spec("apprise") is None:
+        found.append(
+            checks.Warning(
+                "CONSOLE['NOTIFY_URLS'] is set, but the Apprise library is not installed: nothing can be sent there.",
+                hint=f"Install it: {channels.INSTALL_APPRISE}",
+                id="console.W020",
+            )
+        )
+    site = conf.get("SITE_URL")
+    if site and (
+        not isinstance(site, str) or urlsplit(site).scheme not in ("http", "https") or not urlsplit(site).netloc
+    ):
+        found.append(
+            checks.Error(
+                f"CONSOLE['SITE_URL'] is {site!r}, which is no address that a link could begin with.",
+                hint='Write it with its scheme, without "/admin": "https://admin.example.com".',
+                id="console.E021",
+            )
+        )
+    return found
+
+
+def _choices(where: str, chosen: Any) -> Iterator[checks.CheckMessage]:
+    """What is wrong with a choice of channels for events."""
+    events = [event.value for event in Event]
+    hint = (
+        f"Events are {', '.join(events)}; channels are {', '.join(map(str, channels.names()))}. "
+        'Write it as {"failed": ["email"]}.'
+    )
+    if not isinstance(chosen, dict):
+        yield checks.Error(f"{where} is not a dict.", hint=hint, id="console.E022")
+        return
+    for event, some in chosen.items():
+        if event not in events:
+            yield checks.Error(f"{where} has an unknown event {event!r}.", hint=hint, id="console.E022")
+        if not isinstance(some, list | tuple | set):
+            yield checks.Error(f"{where} has no list of channels for {event!r}.", hint=hint, id="console.E022")
+            continue
+        for name in some:
+            if name not in channels.names():
+                yield checks.Error(f"{where} has an unknown channel {name!r}.", hint=hint, id="console.E022")
+
+
+@checks.register("console")
+def check_retention(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """That what is to be kept is said in numbers."""
+    least = {
+        "KEEP_LOGS_DAYS": 0,
+        "KEEP_LOGS_BYTES": 0,
+        "KEEP_RUNS_DAYS": 0,
+        "KEEP_RUNS": 1,
+        "KEEP_NOTICES_DAYS": 0,
+        "PRUNE_SECONDS": 1,
+        "NOTIFY_FINISHED_MINUTES": 0,
+    }
+    values = {key: conf.get(key) for key in least}
+    return [
+        checks.Error(
+            f"CONSOLE[{key!r}] is {value!r}; it takes a number, at least {least[key]}, or None.", id="console.E023"
+        )
+        for key, value in values.items()
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < least[key])
+    ]

@@ -55,6 +55,32 @@ DEFAULTS: dict[str, Any] = {
     # The name of this environment and the colour of its band on the confirm page.
     "ENVIRONMENT": "",
     "ENVIRONMENT_COLOR": "",
+    # Where this site is, for links in notices: "https://admin.example.com". Without it notices have none.
+    "SITE_URL": "",
+    # Which events are told, and by which channels: "email", "requester", or a name in NOTIFY_URLS.
+    "NOTIFY": {"failed": ("email",), "finished": ("email",), "waiting": ("email",), "stuck": ("email",)},
+    # The addresses of the channel "email".
+    "NOTIFY_EMAILS": (),
+    # Further channels by name, each the URL of a service as the Apprise library takes it.
+    "NOTIFY_URLS": {},
+    # A run that took longer is told as "finished"; None: none is.
+    "NOTIFY_FINISHED_MINUTES": 10,
+    # A run that was not taken up for so long is told as "stuck".
+    "NOTIFY_STUCK_MINUTES": 10,
+    # How often a notice is tried before it is given up.
+    "NOTIFY_TRIES": 12,
+    # Seconds that a mail server may be silent, where the mail backend itself says nothing.
+    "NOTIFY_TIMEOUT_SECONDS": 10,
+    # Logs of finished runs are taken away after so many days, and the oldest when all together are larger.
+    "KEEP_LOGS_DAYS": 90,
+    "KEEP_LOGS_BYTES": 5 * 1024**3,
+    # Runs of the history are taken away after so many days, or when there are more of one migration; None: never.
+    "KEEP_RUNS_DAYS": None,
+    "KEEP_RUNS": None,
+    # Notices that were sent or given up are taken away after so many days.
+    "KEEP_NOTICES_DAYS": 90,
+    # How often a worker looks for what is to be taken away; None: only console_prune does.
+    "PRUNE_SECONDS": 3600,
 }
 
 

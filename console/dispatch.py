@@ -15,7 +15,7 @@ from data_migrations import arguments, databases, ledger, registry
 from data_migrations.exceptions import BrokenMigration, InvalidArgument
 from data_migrations.reporting import Door
 
-from . import conf, queue, sealing, spool, states, uploads
+from . import conf, notices, queue, sealing, spool, states, uploads
 from .models import Control, Kind, Run
 from .states import Status
 
@@ -91,6 +91,7 @@ def request_run(
         with transaction.atomic(using=spool.alias()):
             run.save(force_insert=True)
             uploads.attach(run, given)
+            notices.tell(run)
     except IntegrityError:
         # The other half of a double click was faster.
         return Run.objects.get(once_key=once_key)

@@ -13,7 +13,7 @@ from django.db.utils import Error
 
 from data_migrations import databases
 
-from . import conf, journal, presence, queue, spool
+from . import conf, journal, notices, presence, queue, spool
 from .models import Run
 from .states import Status
 
@@ -40,7 +40,7 @@ def problems() -> list[Problem]:
     found = list(_tables())
     if found:
         return found
-    for check in (_workers, _queue, _waiting, _spool):
+    for check in (_workers, _queue, _waiting, _spool, _notices):
         found += _asked(check)
     return found
 
@@ -147,4 +147,23 @@ def _spool() -> Iterator[Problem]:
             f"Delayed: the log of {runs} waits on this host to be stored.",
             "The console's database could not be written. On SQLite in one file this lasts while a migration holds "
             "the file; keep the console's tables in a second one (CONSOLE['DATABASE']).",
+        )
+
+
+def _notices() -> Iterator[Problem]:
+    for channel, count, error in notices.failing():
+        yield Problem(
+            "notices",
+            "warning",
+            f"{count} notice{'s' if count > 1 else ''} could not be sent by {channel}: {error}",
+            "Mend it, try it with: python manage.py console_notices test, and have what was given up tried again with: "
+            "python manage.py console_notices retry",
+        )
+    if count := notices.overdue(databases.now(spool.alias())):
+        yield Problem(
+            "notices",
+            "warning",
+            f"{count} notice{'s' if count > 1 else ''} should have been sent a while ago.",
+            f"Workers send them: start one with {START_WORKER}, or send them now: python manage.py console_notices "
+            "send",
         )

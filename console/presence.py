@@ -59,11 +59,12 @@ class Presence(ConsoleThread):
     def tick(self) -> None:
         """One beat and one round of chores; a database that is away is waited for."""
         # Imported late: rescue rings the queue, and what it rings is answered by a worker.
-        from . import drain, rescue
+        from . import chores, drain, rescue
 
         try:
             spool.prepare_connection()
             beat(self.process, self.run_id)
+            chores.tick()
             drain.drain_orphans()
             if time.monotonic() >= self._sweeps_from:
                 rescue.sweep()

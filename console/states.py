@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
-from django.db import models
+from django.db import models, router, transaction
 from django.db.models import F
 
 if TYPE_CHECKING:
@@ -65,6 +65,22 @@ class ForbiddenTransition(ValueError):
         super().__init__(f"A run may not go from {source} to {target}.")
 
 
+Listener = Callable[[int, Status], None]
+
+_listeners: dict[Status, list[Listener]] = {}
+
+
+def listen(statuses: Iterable[Status], listener: Listener) -> None:
+    """Have a function called with the run's id and status whenever a run gets one of the statuses.
+
+    It is called in the transaction of the change, and must not raise.
+    """
+    for status in statuses:
+        heard = _listeners.setdefault(status, [])
+        if listener not in heard:
+            heard.append(listener)
+
+
 def transition(
     run_id: int,
     to: Status,
@@ -102,4 +118,12 @@ def transition(
         runs = runs.filter(attempt=attempt)
     if next_attempt:
         fields["attempt"] = F("attempt") + 1
-    return runs.update(status=to, **fields) == 1
+    listeners = _listeners.get(to)
+    if not listeners:
+        return runs.update(status=to, **fields) == 1
+    with transaction.atomic(using=router.db_for_write(model)):
+        if runs.update(status=to, **fields) != 1:
+            return False
+        for listener in listeners:
+            listener(run_id, to)
+    return True

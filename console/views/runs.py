@@ -21,6 +21,7 @@ from .page import ConsoleAdmin, crumbs, render
 
 # Lines in the page as the server sends it; the script takes over from there.
 LINES = 200
+NOTICES = 50
 
 
 def get_or_404(pk: Any) -> Run:
@@ -62,6 +63,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
         silent_for=_silence(run),
         waiting_problems=health.problems() if run.status == Status.ENQUEUED else [],
         attempts=list(run.attempts.all()),
+        **_notices(run),
         inserted=sum(change.get("inserted", 0) for change in _changes(run)),
         updated=sum(change.get("updated", 0) for change in _changes(run)),
         deleted=sum(change.get("deleted", 0) for change in _changes(run)),
@@ -101,6 +103,12 @@ def _silence(run: Run) -> timedelta | None:
         return None
     silence = timezone.now() - run.heartbeat_at
     return silence if silence > timedelta(seconds=conf.get("STUCK_SECONDS")) else None
+
+
+def _notices(run: Run) -> dict[str, Any]:
+    """Who was told of it, and how many notices were given up."""
+    notices = list(run.notices.order_by("pk")[:NOTICES])
+    return {"notices": notices, "notices_failed": sum(1 for each in notices if each.error and each.tries)}
 
 
 def _changes(run: Run) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
@@ -47,6 +47,8 @@ class IdempotentCommand(BaseCommand):
     """Dests of own arguments that are masked wherever they are shown or stored."""
     permission: str = ""
     """A Django permission ("app.codename") that the console asks for besides its own."""
+    notify: Mapping[str, Sequence[str]] = {}
+    """For an event (``failed``, …) the channels of the console's notices, in the place of the site's."""
 
     using: str = DEFAULT_DB_ALIAS
     verbosity: int = 1
