@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.db.models import QuerySet
 
 from .models import LogChunk, Run
-from .passages import lines_of, with_levels
+from .passages import Line, lines_of, with_levels
 
 SECONDS = 1.0
 # How many chunks are looked at between two looks at the clock.
@@ -21,13 +21,14 @@ class Matches:
     """The numbers of lines that a search found, in the order in which it went, and how far it came.
 
     All matches from where it began to line ``through`` (inclusive) are in it; ``is_done`` when that is an end of the
-    log. Otherwise the time or the ``limit`` was up, and one asks again from there.
+    log. Otherwise the time or the ``limit`` was up, and one asks again from there. ``lines`` are the first of them.
     """
 
     numbers: list[int]
     through: int
     last: int
     is_done: bool
+    lines: list[Line] = field(default_factory=list)
 
 
 def search(
@@ -40,6 +41,7 @@ def search(
     exact: bool = False,
     levels: frozenset[str] = frozenset(),
     seconds: float | None = None,
+    keep: int = 0,
 ) -> Matches:
     """Lines that contain a text.
 
@@ -50,6 +52,7 @@ def search(
         exact: tell capitals from small letters.
         levels: only in lines of these levels.
         seconds: stop after about so long; ``SECONDS`` by default.
+        keep: give the lines of the first so many matches, too.
     """
     last = Run.objects.values_list("log_next", flat=True).get(pk=run.pk) - 1
     down = before is not None
@@ -62,14 +65,17 @@ def search(
     # Elsewhere the databases disagree about case; there every chunk is looked at.
     looked_at = chunks.filter(text__icontains=text) if text.isascii() else chunks
     found: list[int] = []
+    kept: list[Line] = []
     for low, high in _spans(chunks, place, last, down):
         part = looked_at.filter(first__range=(low, high)).order_by("-first" if down else "first")
         for chunk in part.iterator(chunk_size=20):
-            for number in _matches(chunk, holds, levels, down):
-                if number < place if down else number > place:
-                    found.append(number)
+            for line in _matches(chunk, holds, levels, down):
+                if line.seq < place if down else line.seq > place:
+                    found.append(line.seq)
+                    if len(kept) < keep:
+                        kept.append(line)
                     if len(found) >= limit:
-                        return Matches(found, number, last, False)
+                        return Matches(found, line.seq, last, False, kept)
         if down:
             place = low
         else:
@@ -77,8 +83,8 @@ def search(
             following = LogChunk.objects.filter(run_id=run.pk, first__gt=high).order_by("first")
             place = (following.values_list("first", flat=True).first() or last + 1) - 1
         if time.monotonic() >= deadline:
-            return Matches(found, place, last, place <= 1 if down else place >= last)
-    return Matches(found, 1 if down else last, last, True)
+            return Matches(found, place, last, place <= 1 if down else place >= last, kept)
+    return Matches(found, 1 if down else last, last, True, kept)
 
 
 def _holds(text: str, exact: bool) -> Callable[[str], bool]:
@@ -88,8 +94,8 @@ def _holds(text: str, exact: bool) -> Callable[[str], bool]:
     return lambda line: wanted in line.casefold()
 
 
-def _matches(chunk: LogChunk, holds: Callable[[str], bool], levels: frozenset[str], down: bool) -> Sequence[int]:
-    found = [line.seq for line in lines_of(chunk) if holds(line.text) and (not levels or line.level in levels)]
+def _matches(chunk: LogChunk, holds: Callable[[str], bool], levels: frozenset[str], down: bool) -> Sequence[Line]:
+    found = [line for line in lines_of(chunk) if holds(line.text) and (not levels or line.level in levels)]
     return found[::-1] if down else found
 
 

@@ -16,13 +16,17 @@ ERROR = "r"
 
 @dataclass
 class Group:
-    """Lines ``first`` (its heading) to ``last``, None while it is open; ``depth`` is 0 for the outermost."""
+    """Lines ``first`` (its heading) to ``last``, None while it is open; ``depth`` is 0 for the outermost.
+
+    The first attempt has no heading of its own: its ``first`` is the first line.
+    """
 
     first: int
     title: str
     depth: int
     last: int | None = None
     failed: bool = False
+    is_attempt: bool = False
 
 
 @dataclass
@@ -89,14 +93,15 @@ class _Builder:
     def begin(self, number: int, title: str, *, is_attempt: bool) -> None:
         if is_attempt:
             self._attempt(number)
-        group = Group(number, title, len(self.open))
+        group = Group(number, title, len(self.open), is_attempt=is_attempt)
         self.groups.append(group)
         self.open.append(group)
 
     def _attempt(self, number: int) -> None:
         """What the attempt before left open was cut off with it."""
         if not self._attempts and number > 1:
-            first = Group(1, "Attempt 1", 0, None, self._early_error or any(group.failed for group in self.groups))
+            failed = self._early_error or any(group.failed for group in self.groups)
+            first = Group(1, "Attempt 1", 0, failed=failed, is_attempt=True)
             for group in self.groups:
                 group.depth += 1
             self.groups.insert(0, first)
@@ -111,7 +116,7 @@ class _Builder:
 
     def end(self, number: int, *, failed: bool) -> None:
         # The attempt itself has no end line of its own.
-        if not self.open or (self._attempts and len(self.open) == 1):
+        if not self.open or self.open[-1].is_attempt:
             return
         if failed:
             self.error()

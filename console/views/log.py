@@ -130,10 +130,15 @@ def search(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
 
 
 def groups(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
-    """The groups of the log: first line, last line (null while it is open), title, depth, whether something failed."""
+    """The groups of the log.
+
+    Each as first line, last line (null while it is open), title, depth, whether something failed, whether an attempt.
+    """
     require(admin.has_view_permission(request) and admin.has_view_log_permission(request), "read this log")
     found = outline.read(get_or_404(pk))
-    packed = [[group.first, group.last, group.title, group.depth, group.failed] for group in found.groups]
+    packed = [
+        [group.first, group.last, group.title, group.depth, group.failed, group.is_attempt] for group in found.groups
+    ]
     response = JsonResponse({"groups": packed, "through": found.through, "more": found.is_capped})
     patch_cache_control(response, private=True, no_cache=True)
     return response

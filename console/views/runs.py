@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from console import conf, health, logs, pace, tools, uploads, usual
+from console import health, liveness, pace, tools, uploads, usual
 from console.appearance import look
 from console.models import Kind, Run
 from console.permissions import find, require
 from console.states import Status
 
-from . import quarantine
+from . import logpage, quarantine
 from .page import ConsoleAdmin, crumbs, render
 
-# Lines in the page as the server sends it; the script takes over from there.
-LINES = 200
 NOTICES = 50
 
 
@@ -43,7 +39,8 @@ def show(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
     sees_log = admin.has_view_log_permission(request)
     sees_arguments = admin.has_view_arguments_permission(request)
     live = request.headers.get("X-Console-Live") == "1"
-    page = _log_page(request, run) if sees_log and not live else None
+    # Asked for once a few seconds; then the log has a script of its own.
+    log = logpage.of(request, run) if sees_log and not live else None
     return render(
         admin,
         request,
@@ -60,7 +57,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
         against_usual=usual.words(run, usual.before(run)),
         quarantine=quarantine.of(admin, request, run.migration, run.database) if run.in_batches else None,
         samples=_samples(run),
-        silent_for=_silence(run),
+        liveness=liveness.of(run),
         waiting_problems=health.problems() if run.status == Status.ENQUEUED else [],
         attempts=list(run.attempts.all()),
         **_notices(run),
@@ -72,10 +69,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
         parameters={dest: uploads.words(value) for dest, value in run.arguments.items()} if sees_arguments else None,
         sees_arguments=sees_arguments,
         sees_log=sees_log,
-        log=page,
-        log_url=reverse("admin:console_run_log", args=(run.pk,)),
-        search_url=reverse("admin:console_run_log_search", args=(run.pk,)),
-        download_url=reverse("admin:console_run_log_download", args=(run.pk,)),
+        log=log,
         active=run.is_active or run.status == Status.INTERRUPTED,
         **tools.as_context(tools.of_run(admin, request, run)),
     )
@@ -95,14 +89,6 @@ def _share(run: Run) -> float | None:
     if not run.progress_total or run.progress_done is None:
         return None
     return min(100.0, 100.0 * run.progress_done / run.progress_total)
-
-
-def _silence(run: Run) -> timedelta | None:
-    """How long a running run has given no sign of life, once that is too long."""
-    if run.status != Status.RUNNING or run.heartbeat_at is None:
-        return None
-    silence = timezone.now() - run.heartbeat_at
-    return silence if silence > timedelta(seconds=conf.get("STUCK_SECONDS")) else None
 
 
 def _notices(run: Run) -> dict[str, Any]:
@@ -132,13 +118,3 @@ def _before(run: Run) -> dict[str, Any] | None:
     """The record before a mark or an unmark, with its time as one; None where there was none."""
     found = next((change.get("before") for change in run.changes if isinstance(change, dict)), None)
     return {**found, "applied_at": parse_datetime(str(found.get("applied_at", "")))} if found else None
-
-
-def _log_page(request: HttpRequest, run: Run) -> Any:
-    """The part of the log that the page carries without a script: the end, or what its address asks for."""
-    for key in ("before", "after", "around"):
-        value = request.GET.get(key, "")
-        if value.isdecimal():
-            place: dict[str, Any] = {key: int(value)}
-            return logs.read(run, **place, limit=LINES)
-    return logs.read(run, tail=LINES, limit=LINES)

@@ -29,6 +29,19 @@ def wait_for_current(page: Any, text: str) -> None:
     )
 
 
+def top_line(page: Any) -> int:
+    """The first line that can be seen in the pane."""
+    return int(
+        page.evaluate(
+            """() => {
+                const top = document.querySelector("[data-log-pane]").getBoundingClientRect().top + 2;
+                const lines = [...document.querySelectorAll(".console-line")];
+                return lines.find((line) => line.getBoundingClientRect().bottom > top)?.id.slice(1) ?? 0;
+            }"""
+        )
+    )
+
+
 def chip(page: Any) -> str:
     return str(page.inner_text("[data-log-chip]"))
 
@@ -95,7 +108,7 @@ def test_answers_that_come_twice_late_or_out_of_order_change_nothing(site: Site,
 
     page.route("**/log/?*", tamper)
     # Six lines at a time, so that there are many answers.
-    page.route("**/static/console/log.js", lambda route: _with_small_pages(route))
+    page.route("**/static/console/reading.js", lambda route: _with_small_pages(route))
     steps.ask(page, site, WATCHED, "dry_run", lines=200, pause=0.01)
     page.wait_for_function("document.querySelector('[data-log-chip]').textContent === 'Ended'", timeout=60_000)
     numbers = steps.line_numbers(page)
@@ -120,7 +133,7 @@ def test_search_counts_and_steps_through_the_whole_log(site: Site, visit: Visit)
     page.keyboard.press("Enter")
     page.wait_for_function("document.querySelector('[data-log-count]').textContent === '1 of 1'")
     wait_for_current(page, "step 10 of")
-    page.fill("[name=log-text]", "step 11")
+    page.fill("[name=find]", "step 11")
     page.click("[data-log-search] [type=submit]")
     page.wait_for_function("document.querySelector('[data-log-count]').textContent.startsWith('1 of 111')")
     page.click("[data-log-next]")
@@ -130,7 +143,7 @@ def test_search_counts_and_steps_through_the_whole_log(site: Site, visit: Visit)
     page.click("[data-log-previous]")
     page.wait_for_function("document.querySelector('[data-log-count]').textContent.startsWith('111 of 111')")
     wait_for_current(page, "step 1199 of")
-    page.fill("[name=log-text]", "nobody said this")
+    page.fill("[name=find]", "nobody said this")
     page.keyboard.press("Enter")
     page.wait_for_function("document.querySelector('[data-log-count]').textContent === 'No line has that.'")
 
@@ -144,12 +157,10 @@ def test_a_line_has_an_address(site: Site, visit: Visit) -> None:
     wait_for_current(page, "step 697 of")
     numbers = steps.line_numbers(page)
     assert numbers == list(range(numbers[0], numbers[-1] + 1))
-    page.fill("[name=log-line]", "30")
+    page.fill("[name=around]", "30")
     page.keyboard.press("Enter")
     wait_for_current(page, "step 27 of")
-    # And from there back over the earlier lines to the first.
-    page.click("[data-log-earlier]") if page.is_visible("[data-log-earlier]") else None
-    page.wait_for_selector("#L1")
+    assert page.evaluate("location.hash") == "#L30"
 
 
 def test_earlier_lines_are_loaded_without_losing_the_place(site: Site, visit: Visit) -> None:
@@ -159,11 +170,20 @@ def test_earlier_lines_are_loaded_without_losing_the_place(site: Site, visit: Vi
     page.reload()
     page.wait_for_function("document.querySelector('[data-log-chip]').textContent === 'Ended'")
     first = steps.line_numbers(page)[0]
-    page.evaluate("document.querySelector('[data-log-pane]').scrollTop = 0")
-    page.click("[data-log-earlier]")
-    page.wait_for_selector(f"#L{first - 1}", state="attached")
-    numbers = steps.line_numbers(page)
-    assert numbers == list(range(first - 500, 1203))
+    assert first > 500
+    page.hover("[data-log-pane]")
+    seen = [top_line(page)]
+    for _ in range(200):
+        page.mouse.wheel(0, -300)
+        page.wait_for_timeout(20)
+        now = top_line(page)
+        # A turn of the wheel is 15 lines: no jump, whatever was loaded meanwhile.
+        assert 0 <= seen[-1] - now <= 40, (seen[-1], now)
+        seen.append(now)
+        if now == 1:
+            break
+    assert seen[-1] == 1
+    assert steps.line_numbers(page) == list(range(1, 1203))
 
 
 def test_choices_are_remembered_and_keys_are_off_in_fields(site: Site, visit: Visit) -> None:
@@ -175,9 +195,9 @@ def test_choices_are_remembered_and_keys_are_off_in_fields(site: Site, visit: Vi
     page.click("#console-log-title")
     page.keyboard.press("w")
     page.select_option("[name=log-time]", "off")
-    page.fill("[name=log-text]", "")
-    page.type("[name=log-text]", "wtf")
-    assert page.input_value("[name=log-text]") == "wtf"
+    page.fill("[name=find]", "")
+    page.type("[name=find]", "wtf")
+    assert page.input_value("[name=find]") == "wtf"
     page.reload()
     page.wait_for_selector("#L2")
     assert not page.is_visible("#L2 .console-line-time")

@@ -77,7 +77,7 @@ def test_the_pace_slows_down_and_speeds_up(page: Any) -> None:
         ("\x1b[31m\x1b[34mblue", [["blue", ["ansi-blue"]]]),
         ("\x1b[38;5;196mx\x1b[38;2;1;2;3my", [["x", []], ["y", []]]),
         ("\x1b[2J\x1b[10;10Hmoved\x1b]8;;https://x\x07link\x1b]8;;\x07", [["moved", []], ["link", []]]),
-        ("\x1b[31", [["\x1b[31", []]]),
+        ("\x1b[31", [["\u241b[31", []]]),
         ("\x1b[mx", [["x", []]]),
     ],
 )

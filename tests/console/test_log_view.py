@@ -136,7 +136,7 @@ def test_the_groups_of_the_log(client_of_ana: Client, run: Run):
     print_lines(run, "Loading", level="g")
     print_lines(run, "broken", level="r")
     answer = client_of_ana.get(run_address(run, "log_groups")).json()
-    assert answer == {"groups": [[101, None, "Loading", 0, True]], "through": 102, "more": False}
+    assert answer == {"groups": [[101, None, "Loading", 0, True, False]], "through": 102, "more": False}
 
 
 def test_download_has_everything(client_of_ana: Client, run: Run):

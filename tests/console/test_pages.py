@@ -253,7 +253,7 @@ def test_a_failed_run_shows_its_error_before_anything_else(client_of_ana: Client
     html = text(client_of_ana.get(run_address(run)))
     assert html.index("ValueError") < html.index("console-facts")
     assert "&lt;b&gt;no&lt;/b&gt;" in html
-    assert 'href="#L7"' in html
+    assert 'href="?around=7#L7"' in html
     assert "<details" in html
 
 

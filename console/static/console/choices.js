@@ -1,7 +1,8 @@
-/** What one likes of the log pane: follow, wrap, times, levels. Remembered in this browser. */
+/** What one likes of the log pane. How it looks is remembered in this browser; what it shows is in the address. */
 
 const KEY = "console-log";
 const TIMES = ["off", "relative", "absolute"];
+const LEVELS = ["all", "problems", "errors"];
 
 function remembered() {
   try {
@@ -11,10 +12,6 @@ function remembered() {
   }
 }
 
-function inField(target) {
-  return target.closest("input, textarea, select, [contenteditable]") !== null;
-}
-
 export class Choices {
   constructor(root, pane) {
     this.root = root;
@@ -22,16 +19,32 @@ export class Choices {
     this.followBox = root.querySelector("[name=log-follow]");
     this.wrapBox = root.querySelector("[name=log-wrap]");
     this.timeList = root.querySelector("[name=log-time]");
-    this.levelList = root.querySelector("[name=log-level]");
+    this.levelList = root.querySelector("[name=level]");
     const before = remembered();
     this.wrapBox.checked = before.wrap ?? true;
     this.timeList.value = TIMES.includes(before.time) ? before.time : "relative";
-    this.levelList.value = before.level === "problems" ? "problems" : "all";
+    // Browsers keep what a form held over a reload; the address is right.
+    const level = new URLSearchParams(window.location.search).get("level");
+    this.levelList.value = LEVELS.includes(level) ? level : "all";
     this.followBox.checked = pane.following;
     this.followBox.addEventListener("change", () => pane.follow(this.followBox.checked));
-    [this.wrapBox, this.timeList, this.levelList].forEach((field) => field.addEventListener("change", () => this.apply()));
-    document.addEventListener("keydown", (event) => this.#key(event));
+    [this.wrapBox, this.timeList].forEach((field) => field.addEventListener("change", () => this.apply()));
+    this.levelList.addEventListener("change", () => {
+      this.toAddress({ level: this.level === "all" ? "" : this.level });
+      pane.refilter();
+    });
     this.apply();
+  }
+
+  /** One of all, problems, errors. */
+  get level() {
+    return this.levelList.value;
+  }
+
+  /** No level is left out any more. */
+  showAll() {
+    this.levelList.value = "all";
+    this.toAddress({ level: "" });
   }
 
   apply() {
@@ -39,36 +52,35 @@ export class Choices {
     const pane = this.root.querySelector("[data-log-pane]");
     pane.classList.toggle("console-nowrap", !this.wrapBox.checked);
     pane.classList.toggle("console-notime", time === "off");
-    pane.classList.toggle("console-problems", this.levelList.value === "problems");
     this.pane.lines.setTime({ start: new Date(this.root.dataset.start), mode: time });
-    const kept = { wrap: this.wrapBox.checked, time, level: this.levelList.value };
     try {
-      window.localStorage.setItem(KEY, JSON.stringify(kept));
+      window.localStorage.setItem(KEY, JSON.stringify({ wrap: this.wrapBox.checked, time }));
     } catch {
       // Private windows may refuse; the choice then holds for this page only.
     }
+  }
+
+  wrap() {
+    this.wrapBox.checked = !this.wrapBox.checked;
+    this.apply();
+  }
+
+  nextTime() {
+    this.timeList.value = TIMES[(TIMES.indexOf(this.timeList.value) + 1) % TIMES.length];
+    this.apply();
   }
 
   showFollow(on) {
     this.followBox.checked = on;
   }
 
-  #key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || inField(event.target)) return;
-    const done = {
-      f: () => this.pane.follow(!this.pane.following),
-      w: () => { this.wrapBox.checked = !this.wrapBox.checked; this.apply(); },
-      t: () => {
-        this.timeList.value = TIMES[(TIMES.indexOf(this.timeList.value) + 1) % TIMES.length];
-        this.apply();
-      },
-      "/": () => this.pane.finder.focus(),
-      n: () => this.pane.finder.step(1),
-      N: () => this.pane.finder.step(-1),
-      g: () => this.root.querySelector("[name=log-line]").focus(),
-    }[event.key];
-    if (!done) return;
-    event.preventDefault();
-    done();
+  /** Put values into the address, and take the empty ones out. */
+  toAddress(values) {
+    const url = new URL(window.location.href);
+    Object.entries(values).forEach(([name, value]) => {
+      if (value) url.searchParams.set(name, value);
+      else url.searchParams.delete(name);
+    });
+    window.history.replaceState(null, "", url);
   }
 }

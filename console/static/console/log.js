@@ -1,43 +1,77 @@
-/** The log pane of a run: shows lines, keeps its place, searches; what it shows comes from a source. */
-import { Lines, MOST_LINES } from "./lines.js";
-import { Sequence } from "./sequence.js";
-import { Source } from "./source.js";
+/** The log pane of a run: follows the end, goes anywhere, keeps its place; what it shows comes from a source. */
+import { ask } from "./ask.js";
 import { Choices } from "./choices.js";
 import { Finder } from "./finder.js";
+import { Folds } from "./folds.js";
+import { Headings } from "./headings.js";
+import { Keys } from "./keys.js";
+import { Lines, MOST_LINES } from "./lines.js";
+import { Reading } from "./reading.js";
+import { Room } from "./room.js";
+import { Selection, hashOf, named } from "./selection.js";
+import { Signs } from "./signs.js";
+import { Source } from "./source.js";
 
-const LIMIT = 500;
-const CHIPS = {
-  live: ["live", "Live"],
-  polling: ["polling", "Polling"],
-  reconnecting: ["reconnecting", "Reconnecting…"],
-  ended: ["ended", "Ended"],
-  out: ["reconnecting", "Signed out: reload the page to log in"],
-  refused: ["reconnecting", "The server refused: reload the page"],
-};
+// More lines are asked for when so many pixels of them are left.
+const NEAR = 1500;
+// A place without lines in the page is filled when nobody has scrolled for so many milliseconds.
+const STILL = 80;
 
 class Pane {
   constructor(root) {
     this.root = root;
-    this.pane = root.querySelector("[data-log-pane]");
-    this.status = root.querySelector("[data-log-status]");
-    this.chip = root.querySelector("[data-log-chip]");
-    this.newLines = root.querySelector("[data-log-new]");
-    this.earlier = root.querySelector("[data-log-earlier]");
-    this.lines = new Lines(root.querySelector("[data-log-lines]"));
-    this.sequence = new Sequence();
+    const find = (name) => root.querySelector(`[data-log-${name}]`);
+    this.pane = find("pane");
+    this.signs = new Signs(root);
     this.following = root.dataset.active === "1";
     this.unseen = 0;
-    this.last = 0;
-    this.first = 1;
     this.over = false;
+    this.folds = new Folds();
+    this.lines = new Lines(find("lines"), (line, number) => this.#decorate(line, number));
     this.source = new Source(root.dataset.url, {
       wants: () => this.#wants(),
       heard: (page) => this.#heard(page),
-      take: (page) => this.#apply(page),
+      take: (page) => this.#take(page),
       changed: () => this.#show(),
+    });
+    this.reading = new Reading({
+      lines: this.lines, folds: this.folds, pane: this.pane, room: new Room(this.pane, find("above"), find("below")),
+      get: (query) => this.source.get(query), level: () => this.level, isFollowing: () => this.following,
     });
     this.choices = new Choices(root, this);
     this.finder = new Finder(root, this);
+    this.headings = new Headings(root, this.folds, () => this.last, (first) => this.#refold(first));
+    this.selection = new Selection(root, this.lines, {
+      chosen: () => this.following && this.follow(false),
+      said: (text) => this.say(text),
+    });
+    this.#keys();
+  }
+
+  get last() {
+    return this.reading.last;
+  }
+
+  get level() {
+    return this.choices.level;
+  }
+
+  #keys() {
+    const goto = this.root.querySelector("[name=around]");
+    new Keys(this.root, {
+      f: () => this.follow(!this.following),
+      w: () => this.choices.wrap(),
+      t: () => this.choices.nextTime(),
+      "/": () => this.finder.focus(),
+      n: () => this.finder.step(1),
+      N: () => this.finder.step(-1),
+      g: () => { goto.focus(); goto.select(); },
+    });
+    goto.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const range = named({ hash: "", search: `?around=${goto.value.replace(/[\s,.]/g, "")}` });
+      if (range) this.goTo(range.first, range.last, { address: true });
+    });
   }
 
   async begin() {
@@ -49,28 +83,46 @@ class Pane {
     this.pane.addEventListener("pointerdown", () => { this.held = true; });
     window.addEventListener("pointerup", () => { this.held = false; });
     new ResizeObserver(() => this.following && this.#toEnd()).observe(this.pane);
-    this.newLines.addEventListener("click", () => this.follow(true));
-    this.earlier.addEventListener("click", () => this.loadEarlier());
-    window.addEventListener("hashchange", () => this.#goToHash());
-    const wanted = this.#hash();
-    if (wanted) await this.goTo(wanted);
-    else await this.#tail();
+    this.signs.newLines.addEventListener("click", () => this.follow(true));
+    window.addEventListener("hashchange", () => this.#goToAddress(window.location));
+    document.addEventListener("click", (event) => this.#clicked(event));
+    if (!await this.#goToAddress(window.location)) await this.#tail();
     this.source.start();
+    this.#outline();
+    if (this.finder.field.value) this.finder.search({ jump: !window.location.hash });
   }
 
-  #hash() {
-    return Number((/^#L(\d+)$/.exec(window.location.hash) || [])[1]) || 0;
+  async #goToAddress(address) {
+    const range = named(address);
+    if (range) await this.goTo(range.first, range.last);
+    return Boolean(range);
   }
 
-  #goToHash() {
-    const wanted = this.#hash();
-    if (wanted) this.goTo(wanted);
+  /** Links to lines of this log from elsewhere on the page: without a script they ask the server for that line. */
+  #clicked(event) {
+    const link = event.target.closest("a[href*='#L']");
+    if (!link || this.pane.contains(link) || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const range = link.pathname === window.location.pathname && named({ hash: link.hash, search: "" });
+    if (!range) return;
+    event.preventDefault();
+    this.goTo(range.first, range.last, { address: true });
+  }
+
+  #decorate(line, number) {
+    this.selection?.decorate(line, number);
+    this.headings?.decorate(line, number);
+    this.finder?.marks.draw(line);
+  }
+
+  /** Show what is searched for in the lines that are in the page. */
+  remark() {
+    this.finder.marks.clear();
+    this.lines.refresh();
   }
 
   /** How far the log is, and its run. */
   #heard(page) {
-    this.last = Math.max(this.last, page.last);
-    this.first = page.first;
+    this.reading.last = Math.max(this.last, page.last);
     this.over = page.over;
     if (page.status === this.root.dataset.status) return;
     this.root.dataset.status = page.status;
@@ -79,59 +131,59 @@ class Pane {
 
   /** What the source is to bring: one who reads far above the end is told how many lines came, and gets them there. */
   #wants() {
+    const { limit, caughtUp, high } = this.reading;
     const room = this.following || this.lines.count < MOST_LINES;
-    const limit = room && (this.following || this.wasCaughtUp !== false) ? LIMIT : 0;
-    if (this.over && (this.caughtUp || !limit)) return null;
-    return { after: this.sequence.next - 1, limit };
+    const some = room && (this.following || this.wasCaughtUp !== false) ? limit : 0;
+    if (this.over && (caughtUp || !some)) return null;
+    return { after: high, limit: some };
   }
 
   /** No more lines will come, and none are on their way. */
   get ended() {
-    return this.over && (this.caughtUp || !this.following);
-  }
-
-  get caughtUp() {
-    return this.sequence.next > this.last;
-  }
-
-  async #reset(query, next) {
-    const page = await this.source.get(query);
-    if (!page) return;
-    this.lines.clear();
-    this.sequence = new Sequence(page.lines.length ? page.lines[0][0] : next);
-    this.#apply(page);
-    this.#showEarlier();
+    return this.over && (this.reading.caughtUp || !this.following);
   }
 
   async #tail() {
-    await this.#reset({ tail: LIMIT }, 1);
-    if (this.following) this.#toEnd();
-    else if (this.root.dataset.active !== "1" && this.ended) this.pane.scrollTop = this.pane.scrollHeight;
+    if (!await this.reading.tail()) return;
+    this.#toEnd();
+    this.#look();
   }
 
-  #apply(page) {
-    const { fresh } = this.sequence.take(page.lines);
-    if (fresh.length) this.lines.append(fresh);
-    if (this.following) {
-      if (this.lines.trim()) this.#showEarlier();
-      if (fresh.length) this.#toEnd();
-    } else if (fresh.length) {
-      this.unseen += fresh.length;
-    }
+  #take(page) {
+    const { came, changed } = this.reading.take(page);
+    changed.forEach((group) => this.headings.refresh(this.lines.get(group.first), group.first));
+    if (this.following && came) this.#toEnd();
+    else this.unseen += came;
+    if (this.finder.marks.isHeavy) this.remark();
+    if (this.folds.isStale && page.lines.length) this.#outline();
+    if (!this.following) this.reading.arrange();
     this.#showNew();
   }
 
+  /** Ask where the groups begin and end; soon again if it has changed, but not all the time. */
+  async #outline() {
+    if (this.outlining) return;
+    this.outlining = true;
+    try {
+      const outline = await (await ask(this.root.dataset.groupsUrl)).json();
+      this.folds.set(outline);
+      this.headings.show(outline.more);
+      if (outline.groups.length) this.lines.refresh();
+    } catch {
+      // The log is there without its groups.
+    }
+    window.setTimeout(() => {
+      this.outlining = false;
+      if (this.folds.isStale && !this.over) this.#outline();
+    }, 2000);
+  }
+
   #show() {
-    const { state } = this.source;
-    const [name, text] = CHIPS[this.ended && (state === "live" || state === "polling") ? "ended" : state];
-    if (this.chip.dataset.state === name && this.chip.textContent === text) return;
-    this.chip.dataset.state = name;
-    this.chip.textContent = text;
-    if (name !== "live" && name !== "polling") this.say(name === "ended" ? `Run ${this.root.dataset.status}. The log has ended, ${this.last} lines.` : text);
+    this.signs.chip(this.source.state, this.ended, this.last);
   }
 
   say(text) {
-    this.status.textContent = text;
+    this.signs.say(text);
   }
 
   #toEnd() {
@@ -139,18 +191,18 @@ class Pane {
     this.top = this.pane.scrollTop;
     this.unseen = 0;
     this.#showNew();
+    this.#showPlace();
   }
 
   #showNew() {
-    const beyond = Math.max(0, this.last - this.sequence.next + 1);
-    const count = this.following ? 0 : this.unseen + beyond;
-    this.newLines.hidden = count === 0;
-    this.newLines.textContent = `${count.toLocaleString()} ${this.over ? "more" : "new"} line${count === 1 ? "" : "s"} ↓`;
+    const beyond = Math.max(0, this.last - this.reading.high);
+    this.signs.news(this.following ? 0 : this.unseen + beyond, this.over);
     this.root.dataset.lines = this.lines.count;
   }
 
-  #showEarlier() {
-    this.earlier.hidden = !this.lines.first || this.lines.first <= this.first;
+  #showPlace() {
+    const top = this.lines.at(this.pane.getBoundingClientRect().top + 2);
+    this.signs.place(this.reading.lost() ?? top?.id.slice(1), this.last);
   }
 
   #scrolled() {
@@ -160,63 +212,118 @@ class Pane {
     const up = byHand && scrollTop < (this.top ?? 0) - 2;
     this.top = scrollTop;
     if (up && !atEnd && this.following) this.follow(false);
-    if (atEnd && this.caughtUp) {
+    if (atEnd && this.reading.caughtUp) {
       this.unseen = 0;
       this.#showNew();
       if (!this.ended && !this.following && !up) this.follow(true);
-    } else if (atEnd && !this.following) this.#readOn();
+    }
+    this.frame ??= window.requestAnimationFrame(() => { this.frame = null; this.#showPlace(); this.#look(); });
   }
 
-  /** Reading on below what is in the page. */
-  async #readOn() {
-    if (this.readingOn) return;
-    this.readingOn = true;
-    const page = await this.source.get({ after: this.sequence.next - 1, limit: LIMIT });
-    if (page) this.#apply(page);
-    this.readingOn = false;
+  /** See to it that there are lines where one looks. */
+  async #look() {
+    window.clearTimeout(this.jump);
+    if (this.going) return;
+    if (this.reading.lost() !== null) {
+      this.jump = window.setTimeout(() => this.#fill(), STILL);
+      return;
+    }
+    const side = this.reading.shortOf(NEAR);
+    if (side && await this.reading.more(side)) {
+      if (!this.following) this.wasCaughtUp = this.reading.caughtUp;
+      this.#showNew();
+      this.#look();
+    }
+  }
+
+  /** One has scrolled to where no lines are in the page. */
+  async #fill() {
+    const number = this.reading.lost();
+    if (number === null || !await this.reading.reset({ around: number })) return;
+    this.wasCaughtUp = this.reading.caughtUp;
+    await this.#put(this.lines.near(number), 0);
+  }
+
+  /** Have a line stand so many pixels below the top of the pane. */
+  async #put(line, offset) {
+    if (!line) return;
+    this.going = true;
+    // Blocks get their real height only once they are near: look where the line is then, too.
+    for (let frame = 0; frame < 4; frame += 1) {
+      this.pane.scrollTop += line.getBoundingClientRect().top - this.pane.getBoundingClientRect().top - offset;
+      this.top = this.pane.scrollTop;
+      await new Promise((resolve) => { window.requestAnimationFrame(resolve); });
+    }
+    this.going = false;
+    this.#showNew();
+    this.#showPlace();
+    this.#look();
   }
 
   /** Follow the end of the log, or stay where one is. */
   async follow(on) {
     this.following = on;
-    this.wasCaughtUp = on || this.caughtUp;
+    this.wasCaughtUp = on || this.reading.caughtUp;
     this.choices.showFollow(on);
-    if (on && !this.caughtUp && this.last - this.sequence.next > LIMIT) await this.#tail();
+    if (on && this.last - this.reading.high > this.reading.limit) await this.#tail();
+    this.reading.arrange();
     if (on) this.#toEnd();
     this.source.wake();
   }
 
-  async loadEarlier() {
-    if (!this.lines.first) return;
-    const page = await this.source.get({ before: this.lines.first, limit: LIMIT });
-    if (!page) return;
-    const height = this.pane.scrollHeight;
-    this.lines.prepend(page.lines);
-    this.pane.scrollTop += this.pane.scrollHeight - height;
-    this.top = this.pane.scrollTop;
-    this.#showEarlier();
+  /** Only lines of other levels are wanted now: stay where one is among them. */
+  async refilter() {
+    const at = this.lines.at(this.pane.getBoundingClientRect().top + 2);
+    if (this.following || !at) await this.#tail();
+    else {
+      const number = Number(at.id.slice(1));
+      await this.reading.reset({ around: number });
+      await this.#put(this.lines.near(number), 0);
+    }
+    this.#showNew();
+    this.root.dataset.level = this.level;
+    this.say(this.lines.count ? "" : "No line of that level.");
+    if (this.finder.text) this.finder.search({ jump: false });
   }
 
-  /** Bring a line into view, from wherever it is in the log. */
-  async goTo(number) {
-    this.follow(false);
-    if (!this.lines.get(number)) await this.#reset({ around: number, limit: LIMIT }, number);
-    this.wasCaughtUp = this.caughtUp;
-    const line = this.lines.get(number);
-    if (!line) {
-      this.say(`There is no line ${number}.`);
+  /** A group was folded or unfolded (null: all of them): its heading stays where it is. */
+  async #refold(first) {
+    const line = first === null ? this.lines.at(this.pane.getBoundingClientRect().top + 2) : this.lines.get(first);
+    if (this.following || !line) {
+      await this.#tail();
       return;
     }
-    this.root.querySelectorAll(".console-line-current").forEach((each) => each.classList.remove("console-line-current"));
-    line.classList.add("console-line-current");
-    // Blocks get their real height only once they are near: look where the line is then, too.
-    for (let frame = 0; frame < 4; frame += 1) {
-      line.scrollIntoView({ block: "center" });
-      this.top = this.pane.scrollTop;
-      await new Promise((resolve) => { window.requestAnimationFrame(resolve); });
+    const number = Number(line.id.slice(1));
+    const offset = line.getBoundingClientRect().top - this.pane.getBoundingClientRect().top;
+    const focused = line.contains(document.activeElement);
+    await this.reading.reset({ around: number });
+    await this.#put(this.lines.near(number), offset);
+    if (focused) this.lines.get(number)?.querySelector("button")?.focus({ preventScroll: true });
+  }
+
+  /** Bring a line into view, from wherever it is in the log, and mark it or the range that it begins. */
+  async goTo(number, last = number, { address = false } = {}) {
+    await this.follow(false);
+    const hidden = this.folds.reveal(number);
+    if (hidden) this.headings.show();
+    if (hidden || !this.lines.get(number)) await this.reading.reset({ around: number });
+    if (!this.lines.get(number) && this.level !== "all") {
+      this.choices.showAll();
+      await this.reading.reset({ around: number });
     }
+    this.wasCaughtUp = this.reading.caughtUp;
+    this.#showNew();
+    const line = this.lines.near(number);
+    if (!line || number > this.last) {
+      this.say(`There is no line ${number}: the log has ${this.last}.`);
+      if (!line || number > this.last + 1) return;
+    }
+    this.selection.set({ first: number, last });
+    if (address) window.history.replaceState(null, "", hashOf({ first: number, last }));
+    this.pane.scrollIntoView({ block: "nearest" });
+    await this.#put(line, Math.max(0, this.pane.clientHeight / 2 - 20));
   }
 }
 
 const root = document.querySelector("[data-log]");
-if (root) new Pane(root).begin();
+if (root && !root.hasAttribute("data-log-none")) new Pane(root).begin();
