@@ -47,8 +47,8 @@ def of(request: HttpRequest, run: Run) -> dict[str, Any]:
         "page": page,
         "lines": page.lines,
         "marked": marked,
-        "earlier": urlencode({**level_only, "before": page.start}) if page.start > 1 else "",
-        "later": urlencode({**level_only, "after": page.next}) if page.next < page.last else "",
+        "earlier": urlencode(level_only | {"before": page.start}) if page.start > 1 else "",
+        "later": urlencode(level_only | {"after": page.next}) if page.next < page.last else "",
     }
 
 
@@ -67,7 +67,7 @@ def _found(
         seconds=SEARCH_SECONDS,
     )
     page = logs.read(run, tail=1, limit=1)
-    later = "" if found.is_done else urlencode({**kept, "after": found.through})
+    later = "" if found.is_done else urlencode({**kept, "after": str(found.through)})
     return {"page": page, "lines": found.lines, "found": found, "marked": None, "later": later}
 
 
