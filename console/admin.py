@@ -18,11 +18,11 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 
 from .controls import VERBS
-from .models import Kind, Migration, Run, SchemaMigration
+from .models import Health, Kind, Migration, Run, SchemaMigration
 from .runfilters import MigrationFilter, RequesterFilter
 from .templatetags.console import ago, badge, duration
 from .tools import migration_url
-from .views import control, log, marking, migration, migrations, quarantine, request, runs, schema, state
+from .views import control, health, log, marking, migration, migrations, quarantine, request, runs, schema, state
 from .views.page import NO_NUL, ConsoleAdmin, has_nul, scripts
 
 View = Callable[..., HttpResponseBase]
@@ -169,3 +169,25 @@ class RunAdmin(PagesAdmin):
     def who(self, run: Run) -> str:
         """By whom, and through which door."""
         return f"{run.requested_by or '–'} ({run.door})"
+
+
+@admin.register(Health)
+class HealthAdmin(PagesAdmin):
+    """The health of the console: one page, and the same for monitors."""
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """May see the health."""
+        return self.has_view_health_permission(request)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """May see that there is such a page."""
+        return self.has_view_health_permission(request)
+
+    def get_urls(self) -> list[URLPattern]:
+        """All of them ours."""
+        prefix = "console_health"
+        return [
+            path("", self.page(health.show), name=f"{prefix}_changelist"),
+            path("health.json", health.for_monitors(self, health.as_json), name=f"{prefix}_json"),
+            path("metrics", health.for_monitors(self, health.as_metrics), name=f"{prefix}_metrics"),
+        ]

@@ -52,6 +52,11 @@ LOOKS: dict[str, Look] = {
     "cancelled": Look("Cancelled", "quiet", _BAR),
     "succeeded": Look("Succeeded", "good", _CHECK),
     "failed": Look("Failed", "bad", _CROSS),
+    # A health check.
+    "good": Look("Good", "good", _CHECK),
+    "warning": Look("Warning", "warning", _WARNING),
+    "bad": Look("Bad", "bad", _CROSS),
+    "unknown": Look("Unknown", "quiet", _QUESTION),
     # What was asked for.
     "run": Look("Run", "quiet", _PLAY),
     "dry_run": Look("Dry run", "quiet", _EYE),

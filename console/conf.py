@@ -44,6 +44,12 @@ DEFAULTS: dict[str, Any] = {
     "MAX_ATTEMPTS": 5,
     # Seconds after which a worker that gave no sign of life is not counted any more.
     "WORKER_SEEN_SECONDS": 90,
+    # Seconds between two canaries, messages that only have to come through the queue; 0 sends none.
+    "CANARY_SECONDS": 60,
+    # Seconds after which a canary that nobody answered is late.
+    "CANARY_LATE_SECONDS": 60,
+    # A secret with which a monitor reads health and metrics without a login; empty: nobody does.
+    "HEALTH_TOKEN": "",
     # What the queue allows one run, in seconds.
     "TASK_TIMEOUT_SECONDS": 7 * 24 * 3600,
     # The name of the queue's cluster that works on data migrations; None means the default one.

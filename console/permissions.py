@@ -96,6 +96,10 @@ class PermissionHooks:
         """May see with which arguments runs were asked for."""
         return self._may(request, "view_arguments")
 
+    def has_view_health_permission(self, request: HttpRequest) -> bool:
+        """May see the health of the console."""
+        return self._may(request, "view_health")
+
     def has_kind_permission(
         self, request: HttpRequest, kind: str, migration: RegisteredMigration | None = None
     ) -> bool:

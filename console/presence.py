@@ -58,8 +58,8 @@ class Presence(ConsoleThread):
 
     def tick(self) -> None:
         """One beat and one round of chores; a database that is away is waited for."""
-        # Imported late: rescue rings the queue, and what it rings is answered by a worker.
-        from . import chores, drain, rescue
+        # Imported late: they ring the queue, and what they ring is answered by a worker.
+        from . import canary, chores, drain, rescue
 
         try:
             spool.prepare_connection()
@@ -68,6 +68,8 @@ class Presence(ConsoleThread):
             drain.drain_orphans()
             if time.monotonic() >= self._sweeps_from:
                 rescue.sweep()
+            canary.settle()
+            canary.send_if_due()
         except Error as error:
             if not self._is_failing:
                 logger.warning("The console's database does not answer the worker %s: %s", name(), error)

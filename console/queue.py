@@ -10,10 +10,12 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from types import FrameType
 from typing import Any
 
 from django.db import connections, transaction
+from django.db.models import Min, QuerySet
 from django.utils import timezone
 from django_q.brokers import get_broker
 from django_q.cluster import Sentinel
@@ -23,8 +25,12 @@ from django_q.signals import post_spawn
 from django_q.tasks import async_task
 
 from . import conf
+from .threads import within
 
 PERFORM = "console.worker.perform"
+ANSWER = "console.canary.answer"
+# A broker that needs longer to count its messages is not well.
+ANSWER_SECONDS = 3.0
 
 # The event that the cluster sets when it is asked to stop; known in its workers only.
 _stop_event: Any = None
@@ -42,22 +48,42 @@ def ring(run_id: int) -> None:
     Raises:
         QueueUnreachable: with the reason.
     """
+    _send(PERFORM, run_id, name=f"run {run_id}")
+
+
+def send_canary(cluster: str, sent_at: str) -> None:
+    """Send a message that does nothing but come through; given up after a few seconds.
+
+    Raises:
+        QueueUnreachable: with the reason.
+    """
+    if Conf.ORM:
+        _send(ANSWER, cluster, sent_at, name="canary")
+        return
+    try:
+        # A server that is away may let one wait for minutes, and a worker's signs of life wait with it.
+        within(ANSWER_SECONDS, lambda: _send(ANSWER, cluster, sent_at, name="canary"))
+    except TimeoutError as error:
+        raise QueueUnreachable(str(error)) from error
+
+
+def _send(function: str, *arguments: Any, name: str) -> None:
     try:
         if _would_close_connections_in_use():
-            _in_a_thread(lambda: _send(run_id))
+            _in_a_thread(lambda: _put(function, *arguments, name=name))
         else:
-            _send(run_id)
+            _put(function, *arguments, name=name)
     except Exception as error:
         raise QueueUnreachable(f"{type(error).__name__}: {error}") from error
 
 
-def _send(run_id: int) -> None:
+def _put(function: str, *arguments: Any, name: str) -> None:
     async_task(
-        PERFORM,
-        run_id,
+        function,
+        *arguments,
         # In q_options, since names such as "timeout" would be taken out of the task's own arguments.
         q_options={
-            "task_name": f"run {run_id}",
+            "task_name": name,
             "group": "data migrations",
             # An int: with None a worker dies at each task.
             "timeout": int(conf.get("TASK_TIMEOUT_SECONDS")),
@@ -106,11 +132,36 @@ def waiting() -> int:
     try:
         if Conf.ORM:
             # The broker itself would close this thread's connections, in the middle of a request's transaction too.
-            key = conf.get("CLUSTER") or Conf.CLUSTER_NAME
-            return OrmQ.objects.using(Conf.ORM).filter(key=key, lock__lte=timezone.now()).count()
-        return int(get_broker(conf.get("CLUSTER")).queue_size() or 0)
+            return _visible().count()
+        # A server that is away may let one wait for minutes.
+        return within(ANSWER_SECONDS, lambda: int(get_broker(conf.get("CLUSTER")).queue_size() or 0))
     except Exception as error:
         raise QueueUnreachable(f"{type(error).__name__}: {error}") from error
+
+
+def waiting_since() -> datetime | None:
+    """Since when the oldest message lies in the queue; None where there is none, or where the broker cannot tell.
+
+    Raises:
+        QueueUnreachable: it cannot be asked.
+    """
+    if not Conf.ORM:
+        return None
+    try:
+        since: datetime | None = _visible().aggregate(oldest=Min("lock"))["oldest"]
+        return since
+    except Exception as error:
+        raise QueueUnreachable(f"{type(error).__name__}: {error}") from error
+
+
+def _visible() -> QuerySet[Any]:
+    found: QuerySet[Any] = OrmQ.objects.using(Conf.ORM).filter(key=cluster(), lock__lte=timezone.now())
+    return found
+
+
+def cluster() -> str:
+    """The name of the cluster that works on data migrations."""
+    return str(conf.get("CLUSTER") or Conf.CLUSTER_NAME)
 
 
 def on_worker_start(action: Callable[[], None]) -> None:

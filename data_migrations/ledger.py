@@ -21,8 +21,7 @@ def require_tables(using: str) -> None:
     Raises:
         LedgerMissing: one is not.
     """
-    tables = set(connections[using].introspection.table_names())
-    missing = [m._meta.db_table for m in _TABLES if m._meta.db_table not in tables]
+    missing = missing_tables(using)
     if missing:
         option = "" if using == "default" else f" --database {using}"
         raise LedgerMissing(
@@ -30,6 +29,12 @@ def require_tables(using: str) -> None:
             f'"manage.py migrate data_migrations{option}"; a Django migration that uses RunDataMigration needs '
             '("data_migrations", "0001_initial") among its dependencies.'
         )
+
+
+def missing_tables(using: str) -> list[str]:
+    """The ledger's tables that this database does not have."""
+    tables = set(connections[using].introspection.table_names())
+    return [model._meta.db_table for model in _TABLES if model._meta.db_table not in tables]
 
 
 def get(name: str, using: str) -> AppliedMigration | None:

@@ -25,6 +25,7 @@ EVERYTHING = (
     "unmark_migration",
     "view_log",
     "view_arguments",
+    "view_health",
 )
 INCREMENT = "increment_items_2026_01_01"
 

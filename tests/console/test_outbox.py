@@ -24,6 +24,7 @@ from django.test import Client
 from django.utils import timezone
 
 from console import channels, chores, health, notices, outbox, presence, spool
+from console.health import probe
 from console.channels import NobodyToTell, NotSent
 from console.models import Notice, Run
 from data_migrations import mail as held
@@ -157,7 +158,7 @@ def test_what_was_given_up_is_seen_and_can_be_tried_again(
     server: MailServer, client_of_ana: Client, settings: Any
 ) -> None:
     WorkerFactory.create()
-    health._tables_well_until.clear()
+    probe.forget()
     change(settings, NOTIFY_TRIES=1)
     run = RunFactory.create(finished=True)
     noticed(run=run)
@@ -190,7 +191,7 @@ def test_a_channel_that_works_again_is_no_problem_any_more() -> None:
 
 def test_notices_that_nobody_sends_are_a_problem() -> None:
     WorkerFactory.create()
-    health._tables_well_until.clear()
+    probe.forget()
     noticed(due_at=timezone.now() - timedelta(minutes=16))
     [problem] = health.problems()
     assert problem.text == "1 notice should have been sent a while ago."

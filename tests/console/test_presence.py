@@ -38,7 +38,7 @@ def test_a_beat_tells_how_late_the_logs_of_its_host_are_and_how_far_off_its_cloc
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     presence.beat(Process.current(), None)
-    worker = Worker.objects.get()
+    worker: Any = Worker.objects.get()
     assert (worker.log_lag, worker.clock_skew) == (0, pytest.approx(0, abs=1))
     written = Journal.create("k-1", {"key": "k", "attempt": {"number": 1}})
     (written.path / journal.DELAYED).touch()
