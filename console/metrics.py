@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.models import Count, DurationField, ExpressionWrapper, F, Max, Min, Q, Sum
 
+from data_migrations import clock
+
 from . import conf, health, queue
 from .canary import is_answered
 from .health.finding import SEVERITY
@@ -130,7 +132,8 @@ def runs_open(glance: Glance) -> Iterator[Metric]:
 
 
 def _today(glance: Glance) -> datetime:
-    return glance.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = clock.aware(glance.now).astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return clock.stored(midnight)
 
 
 def runs_ended(glance: Glance) -> Iterator[Metric]:
@@ -180,7 +183,7 @@ def runs_ended(glance: Glance) -> Iterator[Metric]:
     for status in FINISHED:
         at = Run.objects.filter(status=status).aggregate(at=Max("finished_at"))["at"]
         if at is not None:
-            last.add_metric([status.value], at.timestamp())
+            last.add_metric([status.value], clock.aware(at).timestamp())
     yield last
 
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 from data_migrations import databases
 from data_migrations.processes import Process
 
-from . import clock, conf, journal, queue, spool
+from . import conf, journal, queue, skew, spool
 from .models import Worker
 from .threads import ConsoleThread
 
@@ -131,8 +131,8 @@ def _own(process: Process) -> QuerySet[Worker]:
 
 def beat(process: Process, run_id: int | None) -> None:
     """Write that the process is there, and what it works on."""
-    now, skew = clock.compare(spool.alias())
-    fields: dict[str, Any] = {"seen_at": now, "run_id": run_id, "clock_skew": skew, "log_lag": journal.lag(after=1)}
+    now, ahead = skew.measure(spool.alias())
+    fields: dict[str, Any] = {"seen_at": now, "run_id": run_id, "clock_skew": ahead, "log_lag": journal.lag(after=1)}
     if queue.is_stopping():
         fields["draining"] = True
     if not _own(process).update(**fields):

@@ -13,7 +13,7 @@ from django.db import connections
 from django.db.migrations.loader import MigrationLoader
 from django.db.utils import Error
 
-from console import catalogue, clock, spool
+from console import catalogue, skew, spool
 from console.threads import ConsoleThread
 from data_migrations import ledger, registry
 from data_migrations.exceptions import DataMigrationError
@@ -97,7 +97,7 @@ def ask(alias: str, *, impatient: bool = False) -> Probe:
     try:
         if impatient:
             _give_up_soon(alias)
-        _, probe.skew = clock.compare(alias)
+        _, probe.skew = skew.measure(alias)
         connection = connections[alias]
         if connection.vendor == "sqlite":
             with connection.cursor() as cursor:

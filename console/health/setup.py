@@ -94,13 +94,13 @@ def retry(glance: Glance) -> Finding:
         return Finding(
             State.WARNING,
             f"The cluster {name!r} hands a message out again after {duration(seconds)} (retry), while a run may take "
-            f"{duration(allowed)}. The longest one of late took {duration(longest)}.",
+            f"{duration(allowed)}." + (f" The longest one of late took {duration(longest)}." if longest else ""),
             hint,
             values=numbers,
         )
     return good(
-        f"A message is handed out again after {duration(seconds)}; a run may take {duration(allowed)}, and the longest "
-        f"one of late took {duration(longest)}.",
+        f"A message is handed out again after {duration(seconds)}; a run may take {duration(allowed)}"
+        + (f", and the longest one of late took {duration(longest)}." if longest else "."),
         **numbers,
     )
 

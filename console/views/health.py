@@ -15,6 +15,7 @@ from django.views.decorators.http import require_safe
 from console import conf, health, metrics
 from console.health import Report, State
 from console.permissions import require
+from data_migrations import clock
 
 from .page import ConsoleAdmin, crumbs, render
 
@@ -39,7 +40,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest) -> HttpResponse:
         modules=("live",),
         report=report,
         sentence=WORDS[report.state],
-        counts=[(state, len(report.of(state))) for state in State if report.of(state)],
+        look_at=[*report.of(State.BAD), *report.of(State.WARNING), *report.of(State.UNKNOWN)],
         json_url=reverse(f"{site}:console_health_json"),
         metrics_url=reverse(f"{site}:console_health_metrics"),
     )
@@ -56,7 +57,7 @@ def as_json(admin: ConsoleAdmin, request: HttpRequest) -> HttpResponse:
 def _packed(report: Report) -> dict[str, Any]:
     return {
         "state": report.state,
-        "at": report.at,
+        "at": clock.aware(report.at),
         "environment": conf.get("ENVIRONMENT"),
         "release": conf.get("RELEASE"),
         "checks": [

@@ -19,7 +19,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from console import clock, health, journal, presence, queue, spool
+from console import health, journal, presence, queue, skew, spool
 from console.health import State, logs, probe, setup
 from console.journal import Journal
 from console.models import Canary, Notice, Run, Worker
@@ -404,7 +404,7 @@ def test_a_clock_that_is_off_is_said_of_the_host_that_it_is_on(seen: None) -> No
 
 
 def test_a_host_whose_clock_is_off_from_a_database_is_said(seen: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clock.time, "time", lambda: datetime.now(UTC).timestamp() + 10)
+    monkeypatch.setattr(skew.time, "time", lambda: datetime.now(UTC).timestamp() + 10)
     found = row("clock")
     assert found.state == State.WARNING
     assert any(each.startswith("this host and database 'default': 10") for each in found.finding.details)

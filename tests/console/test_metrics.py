@@ -18,7 +18,7 @@ from console import health, metrics, queue, spool
 from console.health import probe
 from console.health.glance import Glance
 from console.models import Canary, Run
-from data_migrations import databases, ledger, registry
+from data_migrations import clock, databases, ledger, registry
 from data_migrations.reporting import Door
 from tests.console.factories import RunFactory, WorkerFactory
 
@@ -31,7 +31,7 @@ Sample = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 @pytest.fixture(autouse=True)
 def noon(monkeypatch: pytest.MonkeyPatch) -> datetime:
     """It is noon, so that what happened an hour ago was today."""
-    now = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
+    now = clock.stored(datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0))
     monkeypatch.setattr(Glance, "now", now)
     probe.forget()
     return now
@@ -105,7 +105,9 @@ def test_durations_are_a_histogram(noon: datetime) -> None:
 def test_the_last_end_is_known_also_of_days_before(noon: datetime) -> None:
     run = ended(noon, ago=40 * 3600, status="failed")
     assert run.finished_at
-    assert value("last_finished_timestamp_seconds", status="failed") == pytest.approx(run.finished_at.timestamp())
+    assert value("last_finished_timestamp_seconds", status="failed") == pytest.approx(
+        clock.aware(run.finished_at).timestamp()
+    )
     assert value("last_finished_timestamp_seconds", status="succeeded") is None
 
 

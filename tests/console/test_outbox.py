@@ -24,8 +24,8 @@ from django.test import Client
 from django.utils import timezone
 
 from console import channels, chores, health, notices, outbox, presence, spool
-from console.health import probe
 from console.channels import NobodyToTell, NotSent
+from console.health import probe
 from console.models import Notice, Run
 from data_migrations import mail as held
 from data_migrations.processes import Process

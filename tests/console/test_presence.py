@@ -12,7 +12,7 @@ import pytest
 from django.db import OperationalError, connections
 from django.utils import timezone
 
-from console import clock, journal, presence, queue, rescue
+from console import journal, presence, queue, rescue, skew
 from console.journal import Journal
 from console.models import Worker
 from data_migrations import databases
@@ -60,7 +60,7 @@ def test_a_slow_answer_of_the_database_is_not_taken_for_a_wrong_clock(monkeypatc
         return answer
 
     monkeypatch.setattr(databases, "now", slow)
-    assert abs(clock.compare("default")[1]) < 0.1
+    assert abs(skew.measure("default")[1]) < 0.1
 
 
 def test_a_worker_that_is_asked_to_stop_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
