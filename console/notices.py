@@ -172,7 +172,9 @@ def _stuck(now: datetime) -> list[Run]:
     # Behind a run that takes long the others wait as they should; but not one that lost its process already.
     if Run.objects.filter(status=Status.RUNNING, door="worker").exists():
         left = left.filter(attempt__gt=0)
-    return [run for each in (interrupted, hanging, left) for run in each.order_by("pk")[:100]]
+    # Its time has come, and no worker looks for such runs.
+    late = runs.filter(status=Status.SCHEDULED, start_at__lt=now - patience)
+    return [run for each in (interrupted, hanging, left, late) for run in each.order_by("pk")[:100]]
 
 
 def failing() -> list[tuple[str, int, str]]:

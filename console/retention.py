@@ -70,10 +70,12 @@ class Pruned:
     notices: int = 0
 
     def __str__(self) -> str:
-        return (
-            f"logs of {self.logs:,} runs ({self.bytes / 1024**2:,.1f} MiB), {self.runs:,} runs of the history, "
-            f"{self.notices:,} notices"
-        )
+        logs = f"{_number(self.logs, 'log')} ({self.bytes / 1024**2:,.1f} MiB)"
+        return f"{logs}, {_number(self.runs, 'run')} of the history, {_number(self.notices, 'notice')}"
+
+
+def _number(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 class Breaks:

@@ -10,6 +10,8 @@ from enum import Enum
 from django.urls import get_script_prefix, reverse
 from django.utils import timezone
 
+from data_migrations import clock
+
 from . import conf
 from .lines import clean
 from .masking import Masker
@@ -99,6 +101,8 @@ def _happened(event: Event, run: Run) -> str:
         return f"{name} was interrupted, and is not taken up again by itself."
     if run.status == Status.RUNNING:
         return f"{name} is running, but gives no sign of life."
+    if run.status == Status.SCHEDULED:
+        return f"{name} was to begin at {_moment(run.start_at)}, and nothing has begun it."
     return f"{name} waits for a worker, and none has taken it."
 
 
@@ -114,7 +118,7 @@ def _facts(event: Event, run: Run) -> Iterator[tuple[str, str]]:
         yield "Process", line(f"{run.host}, pid {run.pid}") if run.host else ""
     if event == Event.FAILED:
         yield "Took", _duration(run)
-        yield "Error", block(": ".join(part for part in (run.error_class, run.error_message or run.note) if part))
+        yield "Error", block(_error(run))
     elif event == Event.FINISHED:
         yield "Rows", "" if run.affected_rows is None else f"{run.affected_rows:,}"
         yield "Result", block(run.result, SHORT)
@@ -123,6 +127,13 @@ def _facts(event: Event, run: Run) -> Iterator[tuple[str, str]]:
     else:
         yield "Last sign of life", _moment(run.heartbeat_at)
         yield "Note", block(run.note)
+
+
+def _error(run: Run) -> str:
+    """The message, with the class of the error where it does not say that itself."""
+    message = run.error_message or run.note
+    name = run.error_class.rpartition(".")[2]
+    return message if name in message else f"{name}: {message}"
 
 
 def _advice(event: Event, run: Run) -> str:
@@ -166,4 +177,4 @@ def _duration(run: Run) -> str:
 
 
 def _moment(when: datetime | None) -> str:
-    return "" if when is None else f"{timezone.localtime(when):%Y-%m-%d %H:%M:%S %Z}"
+    return "" if when is None else f"{timezone.localtime(clock.aware(when)):%Y-%m-%d %H:%M:%S %Z}"

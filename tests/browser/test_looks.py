@@ -20,6 +20,26 @@ POLICY = (
 )
 
 
+# A run of long ago whose log was taken away, with notices in each of their states.
+TOLD = """
+from datetime import timedelta
+from django.utils import timezone
+from console.models import Notice, Run
+now = timezone.now()
+run = Run.objects.create(
+    migration="told_2026_01_01", status="failed", finished_at=now, log_next=1235, log_pruned_at=now,
+    error_class="ValueError", error_message="no such row", error_line=12,
+)
+later = now + timedelta(days=9)
+states = [{"sent_at": now}, {"due_at": later}, {"due_at": later, "tries": 2, "error": "SMTPServerDisconnected" * 20},
+    {"tries": 12, "error": "refused"}, {"error": "ana has no address."}]
+for number, fields in enumerate(states):
+    Notice.objects.create(run=run, event="failed", channel=f"channel-{number}", once_key=f"look-{run.key}-{number}",
+        created_at=now - timedelta(days=30), **fields)
+print(run.pk)
+"""
+
+
 @pytest.fixture(scope="module")
 def finished(site: Site, browser: Any) -> Iterator[dict[str, int]]:
     """A dry run and a failed run to look at."""
@@ -32,7 +52,8 @@ def finished(site: Site, browser: Any) -> Iterator[dict[str, int]]:
     steps.wait_for_status(page, "Succeeded")
     failed = steps.ask(page, site, FAILING)
     steps.wait_for_status(page, "Failed")
-    yield {"dry": dry, "failed": failed}
+    told = int(site.manage("shell", "-c", TOLD).stdout.split()[-1])
+    yield {"dry": dry, "failed": failed, "told": told}
     page.context.close()
 
 
@@ -47,6 +68,7 @@ def addresses(site: Site, finished: dict[str, int]) -> dict[str, str]:
         "mark": steps.migration_url(site, WATCHED, "mark"),
         "dry run": f"{run}/{finished['dry']}/change/",
         "failed run": f"{run}/{finished['failed']}/change/",
+        "notices": f"{run}/{finished['told']}/change/",
         "history": f"{run}/",
     }
 

@@ -207,6 +207,14 @@ def test_a_run_that_waits_behind_another_one_is_not_stuck() -> None:
     assert notices.tell_stuck(timezone.now()) == 1
 
 
+def test_a_run_whose_time_has_come_and_that_nothing_begins_is_told() -> None:
+    run = RunFactory.create(status=Status.SCHEDULED, start_at=timezone.now() - timedelta(minutes=9))
+    assert notices.tell_stuck(timezone.now()) == 0
+    assert notices.tell_stuck(timezone.now() + timedelta(minutes=2)) == 1
+    assert only().run == run
+    assert "nothing has begun it" in only().text
+
+
 def test_a_run_that_is_silent_and_could_not_be_interrupted_is_told() -> None:
     run = RunFactory.create(running=True, heartbeat_at=timezone.now() - timedelta(seconds=179))
     assert notices.tell_stuck(timezone.now()) == 0

@@ -174,9 +174,9 @@ def test_what_was_given_up_is_seen_and_can_be_tried_again(
     assert "no such &lt;user&gt;" in page
     out = StringIO()
     call_command("console_notices", "retry", stdout=out)
-    assert out.getvalue().startswith("1 notice(s)")
+    assert out.getvalue() == "To be tried again by the next worker that looks: 1.\n"
     call_command("console_notices", "send", stdout=out)
-    assert "1 notice(s) sent, 0 not." in out.getvalue()
+    assert "Sent: 1. Not sent: 0." in out.getvalue()
     assert health.problems() == []
     assert "by email: sent" in client_of_ana.get(run_address(run)).content.decode()
 

@@ -431,7 +431,7 @@ def test_the_command_says_what_would_go_and_then_takes_it() -> None:
     newest = a_run(1, migration="another_2026_01_01")
     out = StringIO()
     call_command("console_prune", "--dry-run", "--runs-days", "365", stdout=out)
-    said = "logs of 2 runs (0.0 MiB), 1 runs of the history, 0 notices"
+    said = "2 logs (0.0 MiB), 1 run of the history, 0 notices"
     assert out.getvalue() == f"Would be taken away: {said}. Nothing was changed.\n"
     assert Run.objects.filter(log_pruned_at=None).count() == 3
     out = StringIO()

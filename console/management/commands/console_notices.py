@@ -30,9 +30,9 @@ class Command(BaseCommand):
             self._test(options["channel"])
         elif options["verb"] == "send":
             sent, failed = outbox.send_due()
-            self.stdout.write(f"{sent} notice(s) sent, {failed} not.")
+            self.stdout.write(f"Sent: {sent}. Not sent: {failed}.")
         else:
-            self.stdout.write(f"{outbox.retry()} notice(s) will be tried again by the next worker that looks.")
+            self.stdout.write(f"To be tried again by the next worker that looks: {outbox.retry()}.")
 
     def _test(self, only: str | None) -> None:
         """Try each channel; exit status 1 where one does not work."""
