@@ -64,6 +64,8 @@ def _late(glance: Glance, under_way: float, late_after: float, values: dict[str,
     if not idle or lately.exists():
         return good(f"{waits}: every worker is busy, and it waits behind their runs.", **values)
     named = f"{len(idle)} of {len(taking)} workers" if len(taking) > 1 else "the only worker"
+    if len(idle) == len(taking) > 1:
+        named = f"all {len(taking)} workers"
     wedged = len(idle) == len(taking) or under_way > FACTOR * late_after
     return Finding(
         State.BAD if wedged else State.WARNING,

@@ -42,7 +42,8 @@ def lag(glance: Glance) -> Finding:
     if here in waiting:
         runs = "1 run" if len(late) == 1 else f"{len(late)} runs"
         parts.append(f"the log of {runs} waits on this host to be stored")
-    parts += [f"log lines wait on {host} to be stored" for host in sorted(waiting) if host != here]
+    if others := sorted(host for host in waiting if host != here):
+        parts.append(f"log lines wait on {', '.join(others)} to be stored")
     longest = max(waiting.values())
     return Finding(
         State.BAD if longest > LONG_DELAYED_SECONDS else State.WARNING,

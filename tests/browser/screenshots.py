@@ -124,6 +124,7 @@ def take_all(page: Any, site: Site, directory: Path) -> None:
         "form": steps.migration_url(site, WATCHED, "run"),
         "mark": steps.migration_url(site, WATCHED, "mark"),
         "history": f"{site.url}/admin/console/run/",
+        "health": f"{site.url}/admin/console/health/",
     }.items():
         page.goto(address)
         shoot(name)

@@ -66,6 +66,7 @@ def addresses(site: Site, finished: dict[str, int]) -> dict[str, str]:
         "failed migration": steps.migration_url(site, FAILING),
         "form": steps.migration_url(site, WATCHED, "run"),
         "mark": steps.migration_url(site, WATCHED, "mark"),
+        "health": f"{site.url}/admin/console/health/",
         "dry run": f"{run}/{finished['dry']}/change/",
         "failed run": f"{run}/{finished['failed']}/change/",
         "notices": f"{run}/{finished['told']}/change/",
