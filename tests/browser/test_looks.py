@@ -137,6 +137,8 @@ def test_a_strict_content_security_policy_holds(site: Site, visit: Visit, finish
     for address in pages.values():
         page.goto(address)
         page.wait_for_timeout(200)
+    # The log's script got to its end, too.
+    page.goto(pages["failed run"])
     page.wait_for_selector("[data-log-chip][data-state=ended]")
     assert said == []
 
