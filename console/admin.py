@@ -22,7 +22,20 @@ from .models import Health, Kind, Migration, Run, SchemaMigration
 from .runfilters import MigrationFilter, RequesterFilter
 from .templatetags.console import ago, badge, duration
 from .tools import migration_url
-from .views import control, health, log, marking, migration, migrations, quarantine, request, runs, schema, state
+from .views import (
+    control,
+    health,
+    log,
+    marking,
+    migration,
+    migrations,
+    quarantine,
+    request,
+    runs,
+    schema,
+    state,
+    stream,
+)
 from .views.page import NO_NUL, ConsoleAdmin, has_nul, scripts
 
 View = Callable[..., HttpResponseBase]
@@ -124,6 +137,7 @@ class RunAdmin(PagesAdmin):
             path("<str:pk>/state/", self.page(state.show), name=f"{prefix}_state"),
             path("<str:pk>/tune/", self.page(control.tune, posts=None), name=f"{prefix}_tune"),
             path("<str:pk>/log/", self.page(log.lines), name=f"{prefix}_log"),
+            path("<str:pk>/log/stream/", self.page(stream.show), name=f"{prefix}_log_stream"),
             path("<str:pk>/log/search/", self.page(log.search), name=f"{prefix}_log_search"),
             path("<str:pk>/log/groups/", self.page(log.groups), name=f"{prefix}_log_groups"),
             path("<str:pk>/log/download/", self.page(log.download), name=f"{prefix}_log_download"),

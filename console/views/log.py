@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -43,20 +44,26 @@ def lines(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
     except ValueError as error:
         return HttpResponseBadRequest(str(error))
     page = logs.read(run, **{place: number}, limit=max(1, limit), wanted=wanted)
-    answer = {
-        "lines": [_packed(line) for line in page.lines] if limit else [],
+    if not limit:
+        page = replace(page, lines=[])
+    response = JsonResponse(packed(page, is_over=page.status in OVER))
+    patch_cache_control(response, private=True, no_cache=True)
+    # The page knows later lines than the row that was read before it.
+    key = f"{run.pk}|{page.last}|{page.status}|{place}|{number}|{limit}|{wanted}"
+    return tagged(request, response, hashlib.sha256(key.encode()).hexdigest()[:32])
+
+
+def packed(page: logs.LogPage, *, is_over: bool) -> dict[str, Any]:
+    """A page as the browser's scripts take it."""
+    return {
+        "lines": [_packed(line) for line in page.lines],
         "start": page.start,
         "next": page.next,
         "first": page.first,
         "last": page.last,
         "status": page.status,
-        "over": page.status in OVER,
+        "over": is_over,
     }
-    response = JsonResponse(answer)
-    patch_cache_control(response, private=True, no_cache=True)
-    # The page knows later lines than the row that was read before it.
-    key = f"{run.pk}|{page.last}|{page.status}|{place}|{number}|{limit}|{wanted}"
-    return tagged(request, response, hashlib.sha256(key.encode()).hexdigest()[:32])
 
 
 def _packed(line: logs.Line) -> list[Any]:

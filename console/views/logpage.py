@@ -34,7 +34,7 @@ def of(request: HttpRequest, run: Run) -> dict[str, Any]:
         "exact": exact,
         "urls": {
             name: reverse(f"admin:console_run_log{name and '_'}{name}", args=(run.pk,))
-            for name in ("", "search", "groups", "download")
+            for name in ("", "stream", "search", "groups", "download")
         },
     }
     context["urls"]["lines"] = context["urls"].pop("")

@@ -46,6 +46,11 @@ def chip(page: Any) -> str:
     return str(page.inner_text("[data-log-chip]"))
 
 
+def without_streams(page: Any) -> None:
+    """As it is under WSGI."""
+    page.route("**/log/stream/*", lambda route: route.fulfill(status=204))
+
+
 def test_scrolling_up_ends_following_and_the_button_brings_it_back(site: Site, visit: Visit) -> None:
     page = visit(site, viewport={"width": 1280, "height": 500})
     steps.ask(page, site, WATCHED, "dry_run", lines=150, pause=0.05)
@@ -96,6 +101,7 @@ def test_lines_are_neither_lost_nor_doubled_when_the_connection_breaks(site: Sit
 
 def test_answers_that_come_twice_late_or_out_of_order_change_nothing(site: Site, visit: Visit) -> None:
     page = visit(site)
+    without_streams(page)
     kept: list[Any] = []
 
     def tamper(route: Any) -> None:
@@ -216,6 +222,7 @@ def test_ending_is_told_politely_and_lines_are_not(site: Site, visit: Visit) -> 
 
 def test_an_idle_poll_is_a_304(site: Site, visit: Visit) -> None:
     page = visit(site)
+    without_streams(page)
     statuses: list[int] = []
     page.on("response", lambda answer: statuses.append(answer.status) if "/log/?" in answer.url else None)
     steps.ask(page, site, WATCHED, "dry_run", lines=2, pause=2)
@@ -238,6 +245,7 @@ def test_the_download_is_the_whole_log(site: Site, visit: Visit) -> None:
 
 def test_a_session_that_ended_is_said_and_asks_no_more(site: Site, visit: Visit) -> None:
     page = visit(site)
+    without_streams(page)
     steps.ask(page, site, WATCHED, "dry_run", lines=60)
     page.wait_for_selector("#L5")
     page.context.clear_cookies()

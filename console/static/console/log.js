@@ -28,7 +28,7 @@ class Pane {
     this.over = false;
     this.folds = new Folds();
     this.lines = new Lines(find("lines"), (line, number) => this.#decorate(line, number));
-    this.source = new Source(root.dataset.url, {
+    this.source = new Source({ page: root.dataset.url, stream: root.dataset.streamUrl }, {
       wants: () => this.#wants(),
       heard: (page) => this.#heard(page),
       take: (page) => this.#take(page),
@@ -312,6 +312,7 @@ class Pane {
       await this.reading.reset({ around: number });
     }
     this.wasCaughtUp = this.reading.caughtUp;
+    this.source.wake();
     this.#showNew();
     const line = this.lines.near(number);
     if (!line || number > this.last) {

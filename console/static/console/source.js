@@ -1,53 +1,79 @@
-/** Where the news of a log comes from: asks for it at a pace, and tells truthfully how that goes. */
+/** Where the news of a log comes from: a stream where there can be one, else questions at a pace. */
 import { Refused, SignedOut, ask } from "./ask.js";
 import { Pace } from "./sequence.js";
+import { Silent, Stream, Unstreamable } from "./stream.js";
 
 /**
  * What a source has to know of its reader.
  *
  * @typedef {Object} Reader
  * @property {() => ?{after: number, limit: number}} wants the lines that it wants next (limit 0: only how far
- *   the log is); null when it wants none any more
+ *   the log is); null when it wants none any more. What else it says goes into the questions; a stream has all lines
  * @property {(page: Object) => void} heard of every answer, whoever asked: `first`, `last`, `status`, `over`
  * @property {(page: Object) => void} take the lines of the news, to be applied if they are next
  * @property {() => void} changed the state may have changed
  */
 
+/** In milliseconds, but for `breaks`: so many streams that do not last in a row, and it is polled for a while. */
+const TIMES = { opening: 4000, silence: 40000, steady: 10000, pause: 500, longest: 10000, breaks: 3, aside: 60000 };
+
+/** So that those who lost the same server do not all come back in the same moment. */
+const scattered = (delay) => delay * (0.75 + Math.random() / 2);
+
 export class Source {
   #timer = 0;
   #turn = 0;
   #tag = { query: "", etag: "" };
+  #stream = null;
+  #at = 0;
+  #countsOnly = false;
+  #breaks = 0;
+  #pollUntil = 0;
+  #live = false;
   #failed = false;
   #stopped = "";
+  #started = false;
 
   /**
-   * @param {string} url where pages of the log are asked for
+   * @param {{page: string, stream: string}} urls where pages of the log are asked for, and where it is streamed
    * @param {Reader} reader
+   * @param {Object} times see `TIMES`
    */
-  constructor(url, reader) {
-    this.url = url;
+  constructor(urls, reader, times = {}) {
+    this.urls = urls;
     this.reader = reader;
+    this.times = { ...TIMES, ...times };
     this.pace = new Pace();
   }
 
-  /** One of live, polling, reconnecting; or for good: out (no session any more), refused. */
+  /** One of live (streamed), connecting, polling, reconnecting; or for good: out (no session any more), refused. */
   get state() {
     if (this.#stopped) return this.#stopped;
     if (this.#failed) return "reconnecting";
-    return this.pace.delay > 1000 ? "polling" : "live";
+    if (this.#live) return "live";
+    return this.#stream ? "connecting" : "polling";
   }
 
   /** Begin to bring news. */
   start() {
-    document.addEventListener("visibilitychange", () => this.#plan(document.hidden ? this.pace.hidden : 0));
-    this.#plan(this.pace.delay);
+    // Browsers have six connections for a host: only a page that is looked at holds one.
+    document.addEventListener("visibilitychange", () => this.#anew());
+    window.addEventListener("pagehide", () => this.#close());
+    window.addEventListener("pageshow", (event) => event.persisted && this.#anew());
+    window.addEventListener("online", () => {
+      if (this.#pollUntil !== Infinity) this.#pollUntil = 0;
+      this.#anew();
+    });
+    window.addEventListener("offline", () => this.#stream && this.#broken(0));
+    this.#started = true;
+    this.#plan(0);
   }
 
   /** What the reader wants has changed: look at once. */
   wake() {
     this.#tag = { query: "", etag: "" };
     this.pace.after(true);
-    this.#plan(0);
+    if (this.#started && !this.#fits()) this.#plan(0);
   }
 
   /**
@@ -59,7 +85,7 @@ export class Source {
     const asked = new URLSearchParams(query).toString();
     try {
       const known = tagged && this.#tag.query === asked ? this.#tag.etag : "";
-      const answer = await ask(`${this.url}?${asked}`, { etag: known });
+      const answer = await ask(`${this.urls.page}?${asked}`, { etag: known });
       this.#failed = false;
       if (answer.status === 304) return null;
       const page = await answer.json();
@@ -75,25 +101,125 @@ export class Source {
     }
   }
 
-  async #poll() {
+  #step() {
     const wanted = this.reader.wants();
-    if (!wanted) return this.reader.changed();
-    this.#turn += 1;
-    const turn = this.#turn;
-    const page = await this.get(wanted, { tagged: true });
-    if (page) this.reader.take(page);
-    // Somebody else has asked meanwhile: his answer plans what comes next.
-    if (turn !== this.#turn) return undefined;
-    const delay = this.pace.after(Boolean(page?.lines.length));
-    this.reader.changed();
-    const next = this.reader.wants();
-    const more = next && next.limit > 0 && page?.lines.length && next.after < page.last;
-    return this.#plan(more ? 0 : delay);
+    if (!wanted) {
+      this.#close();
+      this.reader.changed();
+    } else if (document.hidden || performance.now() < this.#pollUntil) this.#poll(wanted);
+    else this.#listen(wanted);
   }
 
   #plan(delay) {
     window.clearTimeout(this.#timer);
     if (this.#stopped) return;
-    this.#timer = window.setTimeout(() => this.#poll(), document.hidden ? this.pace.hidden : delay);
+    this.#timer = window.setTimeout(() => this.#step(), delay);
+  }
+
+  #anew() {
+    this.#close();
+    this.#live = false;
+    this.reader.changed();
+    this.#plan(document.hidden ? this.pace.hidden : 0);
+  }
+
+  async #poll(wanted) {
+    this.#close();
+    this.#live = false;
+    this.#turn += 1;
+    const turn = this.#turn;
+    const page = await this.get(wanted, { tagged: true });
+    if (page) this.reader.take(page);
+    // Somebody else has asked meanwhile: his answer plans what comes next.
+    if (turn !== this.#turn) return;
+    const delay = this.pace.after(Boolean(page?.lines.length));
+    this.reader.changed();
+    const next = this.reader.wants();
+    const more = next && next.limit > 0 && page?.lines.length && next.after < page.last;
+    if (document.hidden) this.#plan(this.pace.hidden);
+    else this.#plan(more ? 0 : this.#failed ? scattered(delay) : delay);
+  }
+
+  async #listen(wanted) {
+    this.#close();
+    this.#turn += 1;
+    this.#at = wanted.after;
+    this.#countsOnly = wanted.limit === 0;
+    const query = new URLSearchParams(this.#countsOnly ? { lines: 0 } : { after: wanted.after });
+    const began = performance.now();
+    const { opening, silence } = this.times;
+    const stream = new Stream(`${this.urls.stream}?${query}`, {
+      opening, silence, heard: () => this.#heard(), take: (page) => this.#news(page),
+    });
+    this.#stream = stream;
+    this.reader.changed();
+    try {
+      await stream.run();
+      if (stream === this.#stream) this.#broken(performance.now() - began);
+    } catch (error) {
+      // One that we closed ourselves is not the one we have any more.
+      if (stream === this.#stream) this.#lost(error, performance.now() - began);
+    }
+  }
+
+  /** The stream lives. */
+  #heard() {
+    this.#live = true;
+    this.#failed = false;
+    this.reader.changed();
+  }
+
+  #news(page) {
+    this.#at = page.next;
+    this.reader.heard(page);
+    this.reader.take(page);
+    this.reader.changed();
+    if (!this.#fits()) this.#plan(0);
+  }
+
+  /** Whether the open stream brings what is wanted next: no lines are missing in between. */
+  #fits() {
+    const wanted = this.reader.wants();
+    if (!wanted || !this.#stream || (wanted.limit === 0) !== this.#countsOnly) return false;
+    return this.#countsOnly || wanted.after === this.#at;
+  }
+
+  #lost(error, lasted) {
+    let aside = 0;
+    // WSGI.
+    if (error instanceof Unstreamable) aside = Infinity;
+    // Something on the way keeps events back.
+    else if (error instanceof Silent && !error.opened) aside = 5 * this.times.aside;
+    // Asking for lines tells what that means.
+    else if (error instanceof SignedOut || (error instanceof Refused && error.status < 500)) aside = this.times.aside;
+    if (aside) {
+      this.#pollUntil = performance.now() + aside;
+      this.#close();
+      this.#plan(0);
+    } else this.#broken(lasted);
+  }
+
+  /** The stream ended without the end of the log: come back, after a pause that grows. */
+  #broken(lasted) {
+    this.#close();
+    if (!this.reader.wants()) {
+      this.#plan(0);
+      return;
+    }
+    this.#live = false;
+    this.#failed = true;
+    this.#breaks = lasted > this.times.steady ? 1 : this.#breaks + 1;
+    if (this.#breaks > this.times.breaks) {
+      this.#breaks = 0;
+      this.#pollUntil = performance.now() + this.times.aside;
+    }
+    this.reader.changed();
+    this.#plan(scattered(Math.min(this.times.pause * 2 ** Math.max(0, this.#breaks - 1), this.times.longest)));
+  }
+
+  #close() {
+    const stream = this.#stream;
+    this.#stream = null;
+    stream?.close();
   }
 }
