@@ -137,7 +137,13 @@ class Viewer:
             while not self.over:
                 before = self.next
                 try:
-                    await (self._stream(connection) if self.streams else self._poll(connection))
+                    if not self.streams:
+                        await self._poll(connection)
+                    elif self.breaks:
+                        # As the page does before it streams again.
+                        await self._poll(connection, once=True)
+                    if not self.over:
+                        await self._stream(connection)
                 except Broken:
                     self.breaks += 1
                 # Also one that ended in order begins anew.
@@ -160,7 +166,7 @@ class Viewer:
             if self.over:
                 return
 
-    async def _poll(self, connection: Connection) -> None:
+    async def _poll(self, connection: Connection, *, once: bool = False) -> None:
         delay, tag, tagged = 0.25, "", -1
         while not self.over:
             known = {"If_None_Match": tag} if tagged == self.next else {}
@@ -178,6 +184,8 @@ class Viewer:
                 tag, tagged = (answer.headers.get("etag", ""), self.next) if not page["lines"] else ("", -1)
                 if news and self.next <= page["last"]:
                     continue
+            if once:
+                return
             delay = 0.25 if news else min(delay * 2, 5)
             if not self.over:
                 await asyncio.sleep(delay)

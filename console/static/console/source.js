@@ -14,8 +14,8 @@ import { Silent, Stream, Unstreamable } from "./stream.js";
  * @property {() => void} changed the state may have changed
  */
 
-/** In milliseconds, but for `breaks`: so many streams that do not last in a row, and it is polled for a while. */
-const TIMES = { opening: 4000, silence: 40000, steady: 10000, pause: 500, longest: 10000, breaks: 3, aside: 60000 };
+/** In milliseconds, but for `breaks`: so many streams in a row that do not last, and it is polled for a while. */
+const TIMES = { opening: 5000, silence: 40000, steady: 10000, pause: 500, breaks: 3, aside: 60000 };
 
 /** So that those who lost the same server do not all come back in the same moment. */
 const scattered = (delay) => delay * (0.75 + Math.random() / 2);
@@ -28,7 +28,9 @@ export class Source {
   #at = 0;
   #countsOnly = false;
   #breaks = 0;
+  #silences = 0;
   #pollUntil = 0;
+  #probing = false;
   #live = false;
   #failed = false;
   #stopped = "";
@@ -106,7 +108,7 @@ export class Source {
     if (!wanted) {
       this.#close();
       this.reader.changed();
-    } else if (document.hidden || performance.now() < this.#pollUntil) this.#poll(wanted);
+    } else if (document.hidden || this.#probing || performance.now() < this.#pollUntil) this.#poll(wanted);
     else this.#listen(wanted);
   }
 
@@ -133,6 +135,11 @@ export class Source {
     // Somebody else has asked meanwhile: his answer plans what comes next.
     if (turn !== this.#turn) return;
     const delay = this.pace.after(Boolean(page?.lines.length));
+    if (this.#probing && !this.#failed) {
+      this.#probing = false;
+      this.#plan(0);
+      return;
+    }
     this.reader.changed();
     const next = this.reader.wants();
     const more = next && next.limit > 0 && page?.lines.length && next.after < page.last;
@@ -155,7 +162,9 @@ export class Source {
     this.reader.changed();
     try {
       await stream.run();
-      if (stream === this.#stream) this.#broken(performance.now() - began);
+      if (stream !== this.#stream) return;
+      if (this.reader.wants()) this.#broken(performance.now() - began);
+      else this.#plan(0);
     } catch (error) {
       // One that we closed ourselves is not the one we have any more.
       if (stream === this.#stream) this.#lost(error, performance.now() - began);
@@ -188,10 +197,11 @@ export class Source {
     let aside = 0;
     // WSGI.
     if (error instanceof Unstreamable) aside = Infinity;
-    // Something on the way keeps events back.
-    else if (error instanceof Silent && !error.opened) aside = 5 * this.times.aside;
-    // Asking for lines tells what that means.
-    else if (error instanceof SignedOut || (error instanceof Refused && error.status < 500)) aside = this.times.aside;
+    // Something on the way keeps events back, or the server has very much to do.
+    else if (error instanceof Silent && !error.opened) {
+      aside = this.times.aside * 5 ** this.#silences;
+      this.#silences += 1;
+    }
     if (aside) {
       this.#pollUntil = performance.now() + aside;
       this.#close();
@@ -199,22 +209,23 @@ export class Source {
     } else this.#broken(lasted);
   }
 
-  /** The stream ended without the end of the log: come back, after a pause that grows. */
+  /**
+   * The stream ended without the end of the log. Before another one, lines are asked for, with pauses that grow: that
+   * tells whether the server is there, and what it says.
+   */
   #broken(lasted) {
     this.#close();
-    if (!this.reader.wants()) {
-      this.#plan(0);
-      return;
-    }
     this.#live = false;
     this.#failed = true;
+    this.#probing = true;
     this.#breaks = lasted > this.times.steady ? 1 : this.#breaks + 1;
     if (this.#breaks > this.times.breaks) {
       this.#breaks = 0;
       this.#pollUntil = performance.now() + this.times.aside;
     }
+    this.pace.after(true);
     this.reader.changed();
-    this.#plan(scattered(Math.min(this.times.pause * 2 ** Math.max(0, this.#breaks - 1), this.times.longest)));
+    this.#plan(scattered(this.times.pause));
   }
 
   #close() {
