@@ -23,6 +23,7 @@ from .runfilters import MigrationFilter, RequesterFilter
 from .templatetags.console import ago, badge, duration
 from .tools import migration_url
 from .views import (
+    approval,
     control,
     health,
     log,
@@ -134,6 +135,8 @@ class RunAdmin(PagesAdmin):
                 path(f"<str:pk>/{word}/", self.page(partial(_asked, word), posts=None), name=f"{prefix}_{word}")
                 for word in VERBS
             ),
+            path("<str:pk>/approve/", self.page(approval.approve, posts=None), name=f"{prefix}_approve"),
+            path("<str:pk>/reject/", self.page(approval.reject, posts=None), name=f"{prefix}_reject"),
             path("<str:pk>/state/", self.page(state.show), name=f"{prefix}_state"),
             path("<str:pk>/tune/", self.page(control.tune, posts=None), name=f"{prefix}_tune"),
             path("<str:pk>/log/", self.page(log.lines), name=f"{prefix}_log"),

@@ -15,10 +15,12 @@ from data_migrations.models import AppliedMigration
 from data_migrations.registry import RegisteredMigration
 
 from .models import Kind, Run
-from .states import ACTIVE, Status
+from .states import ACTIVE, PLANNED, Status
 
 # The order of the filters, and of the states that deserve a look before the others.
 STATES = ("pending", "running", "interrupted", "changed", "broken", "unregistered", "applied")
+# What a run of one may be waiting for, beside its state.
+PLANS = tuple(str(status) for status in PLANNED)
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Row:
     holder: Any = None
     last_run: Run | None = None
     active_run: Run | None = None
+    planned_run: Run | None = None
+    """The one that waits for approval, or for its time."""
     missing: tuple[str, ...] = ()
     """What it depends on and is not applied."""
     usual: str = ""
@@ -53,6 +57,11 @@ class Row:
     def look(self) -> str:
         """The state to show: one that changed since it was applied says so."""
         return "changed" if self.state == "applied" and self.changed else self.state
+
+    @property
+    def plan(self) -> str:
+        """Whether a run of it waits for approval ("waiting") or for its time ("scheduled"); empty when none does."""
+        return str(self.planned_run.status) if self.planned_run else ""
 
     @property
     def applied(self) -> bool:
@@ -107,8 +116,11 @@ def read(database: str, *, with_runs: bool = True) -> Catalogue:
         return Catalogue(database, rows, str(error))
     last = _last_runs(database) if with_runs else {}
     active = active_runs(database) if with_runs else {}
+    planned = planned_runs(database) if with_runs else {}
     applied = {each.name for each in statuses if each.record is not None}
-    rows = [_row(each, last.get(each.name), active.get(each.name), applied) for each in statuses]
+    rows = [
+        _row(each, last.get(each.name), active.get(each.name), planned.get(each.name), applied) for each in statuses
+    ]
     return Catalogue(database, rows)
 
 
@@ -116,7 +128,9 @@ def _unknown(migration: RegisteredMigration) -> Row:
     return Row(migration.name, "broken" if migration.error else "unknown", migration, None)
 
 
-def _row(each: status.MigrationStatus, last: Run | None, active: Run | None, applied: set[str]) -> Row:
+def _row(
+    each: status.MigrationStatus, last: Run | None, active: Run | None, planned: Run | None, applied: set[str]
+) -> Row:
     state = str(each.state)
     if active is not None and active.status == Status.RUNNING and active.kind in (Kind.RUN, Kind.REVERSE):
         # The console hears of a run before its lease can be seen, and while SQLite's file is held.
@@ -131,6 +145,7 @@ def _row(each: status.MigrationStatus, last: Run | None, active: Run | None, app
         holder=each.holder,
         last_run=last,
         active_run=active,
+        planned_run=planned,
         missing=tuple(name for name in each.registered.depends_on if name not in applied) if each.registered else (),
     )
 
@@ -154,3 +169,9 @@ def active_runs(database: str) -> dict[str, Run]:
         if known is None or (known.status != Status.RUNNING and run.status == Status.RUNNING):
             found[run.migration] = run
     return found
+
+
+def planned_runs(database: str) -> dict[str, Run]:
+    """The run that waits for approval or for its time, by migration; one that waits for a person first."""
+    runs = Run.objects.filter(database=database, status__in=PLANNED).order_by("status", "-id")
+    return {run.migration: run for run in runs.defer("traceback", "sealed_arguments", "arguments", "changes")}

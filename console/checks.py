@@ -13,7 +13,7 @@ from django.db import connections, router
 
 from data_migrations import registry
 
-from . import channels, conf, spool
+from . import approval, channels, conf, spool
 from .models import Run
 from .wording import Event
 
@@ -55,6 +55,24 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]
                 id="console.E003",
             )
         )
+    if not _is_approval_setting(conf.get("REQUIRE_APPROVAL")):
+        found.append(
+            checks.Error(
+                f"CONSOLE['REQUIRE_APPROVAL'] is {conf.get('REQUIRE_APPROVAL')!r}, which does not say who needs it.",
+                hint='It takes None, True, False, "destructive", or a list of names of data migrations and '
+                '"destructive".',
+                id="console.E011",
+            )
+        )
+    hours = conf.get("APPROVAL_HOURS")
+    if isinstance(hours, bool) or not isinstance(hours, int | float) or not 0 < hours <= 24 * 366:
+        found.append(
+            checks.Error(
+                f"CONSOLE['APPROVAL_HOURS'] is {hours!r}, which is no number of hours: no run could be approved.",
+                hint="Set it to a number above 0, or leave it out for a day.",
+                id="console.E012",
+            )
+        )
     if conf.get("RECORD") not in (True, False, "auto"):
         found.append(
             checks.Error(
@@ -62,6 +80,31 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]
             )
         )
     return found
+
+
+def _is_approval_setting(value: Any) -> bool:
+    if value is None or isinstance(value, bool) or value == approval.DESTRUCTIVE:
+        return True
+    # A bare name would be taken letter by letter.
+    is_list = isinstance(value, list | tuple | set | frozenset)
+    return is_list and all(isinstance(each, str) and each for each in value)
+
+
+@checks.register("console")
+def check_unknown_approvals(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Names in ``REQUIRE_APPROVAL`` that no data migration has: somebody thinks that they are guarded."""
+    setting = conf.get("REQUIRE_APPROVAL")
+    if not _is_approval_setting(setting) or setting is None or isinstance(setting, bool | str):
+        return []
+    known = {migration.name for migration in registry.all_migrations()}
+    return [
+        checks.Warning(
+            f"CONSOLE['REQUIRE_APPROVAL'] names {name!r}, which is no data migration.",
+            hint="It takes migration names, not command names. Correct it, or take it out.",
+            id="console.W011",
+        )
+        for name in sorted(set(setting) - known - {approval.DESTRUCTIVE})
+    ]
 
 
 @checks.register("console")

@@ -54,6 +54,11 @@ DEFAULTS: dict[str, Any] = {
     "TASK_TIMEOUT_SECONDS": 7 * 24 * 3600,
     # The name of the queue's cluster that works on data migrations; None means the default one.
     "CLUSTER": None,
+    # Which runs wait for a second person: None, those of commands with requires_approval; "destructive", or a list of
+    # names and "destructive": these as well; True, all; False, none at all.
+    "REQUIRE_APPROVAL": None,
+    # Hours after which a run that nobody approved is cancelled.
+    "APPROVAL_HOURS": 24,
     # The largest file that can be uploaded for a run.
     "UPLOAD_BYTES": 20 * 1024 * 1024,
     # What release of the code this is, kept with each run.

@@ -10,9 +10,9 @@ from data_migrations.reporting import Door
 
 from . import dispatch
 from .models import Control, Run
-from .states import ACTIVE, Status
+from .states import ACTIVE, PLANNED, Status
 
-CANCELLABLE = (*ACTIVE, Status.PAUSED, Status.INTERRUPTED)
+CANCELLABLE = (*PLANNED, *ACTIVE, Status.PAUSED, Status.INTERRUPTED)
 RESUMABLE = (Status.PAUSED, Status.INTERRUPTED)
 TUNABLE = (*ACTIVE, Status.PAUSED, Status.INTERRUPTED)
 
@@ -65,6 +65,10 @@ def why_not_resume(run: Run) -> str:
         return f"It is {run.status}: only a paused or interrupted run can be resumed."
     if run.door != Door.WORKER:
         return f"It came from outside the console ({run.door}); start it there again, or run it from here."
+    return _other(run)
+
+
+def _other(run: Run) -> str:
     other = Run.objects.active().of(run.migration).filter(database=run.database).exclude(pk=run.pk).first()
     if other is not None:
         return f"Run {other.pk} of it is {other.status}; wait for it, or cancel it."
@@ -78,6 +82,15 @@ def why_not_cancel(run: Run) -> str:
     if run.status == Status.RUNNING:
         return _outside(run) or ("" if run.control == Control.PAUSE else _asked(run))
     return ""
+
+
+def why_not_start(run: Run) -> str:
+    """Why a scheduled run cannot be started before its time; empty when it can."""
+    if run.status != Status.SCHEDULED:
+        return f"It is {run.status}: only a scheduled run can be started before its time."
+    if run.fingerprint:
+        return "It was approved for its time; to start it before, ask for it anew and have that approved."
+    return _other(run)
 
 
 def why_not_force(run: Run) -> str:
@@ -120,6 +133,10 @@ RESUME = Verb(
     "resume", "Resume…", "Resume", "Yes, resume it", "It waits for a worker, and goes on from there.",
     "has_cancel_permission", RESUMABLE, why_not_resume, dispatch.request_resume,
 )  # fmt: skip
+START = Verb(
+    "start", "Start now…", "Start", "Yes, start it now", "It waits for a worker.",
+    "has_run_permission", (Status.SCHEDULED,), why_not_start, dispatch.request_start,
+)  # fmt: skip
 CANCEL = Verb(
     "cancel", "Cancel…", "Cancel", "Yes, cancel it", "",
     "has_cancel_permission", CANCELLABLE, why_not_cancel, dispatch.request_cancel,
@@ -128,4 +145,4 @@ FORCE = Verb(
     "force", "Force stop…", "Force stop", "Yes, stop it by force", "It is being stopped by force.",
     "has_force_stop_permission", (Status.RUNNING,), why_not_force, dispatch.request_force,
 )  # fmt: skip
-VERBS = {verb.word: verb for verb in (PAUSE, RESUME, CANCEL, FORCE)}
+VERBS = {verb.word: verb for verb in (PAUSE, RESUME, START, CANCEL, FORCE)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
+from datetime import datetime
 from typing import Any
 
 from django.apps import apps
@@ -15,9 +16,9 @@ from data_migrations import arguments, databases, ledger, registry
 from data_migrations.exceptions import BrokenMigration, InvalidArgument
 from data_migrations.reporting import Door
 
-from . import conf, notices, queue, sealing, spool, states, uploads
+from . import approval, conf, notices, queue, schedule, sealing, spool, states, uploads
 from .models import Control, Kind, Run
-from .states import Status
+from .states import PLANNED, Status
 
 logger = logging.getLogger("console")
 
@@ -37,14 +38,20 @@ def request_run(
     values: Mapping[str, Any] | None = None,
     reason: str = "",
     force: bool = False,
+    start_at: datetime | None = None,
+    ignore_window: bool = False,
     once_key: str | None = None,
 ) -> Run:
     """Record that a person wants a data migration run, and tell the workers once that is committed.
+
+    It waits where a second person has to approve it, or until its time has come and its daily window is open.
 
     Args:
         user: who asks; anything with ``get_username()`` and ``pk``.
         kind: ``run``, ``dry_run`` or ``reverse``.
         values: the command's own arguments by dest, as JSON can hold them.
+        start_at: not before this moment; None or a past one: as soon as may be.
+        ignore_window: work outside its daily window, too.
         once_key: a second request with the same key gives the run of the first.
 
     Raises:
@@ -67,13 +74,22 @@ def request_run(
     shown = arguments.masked(command, arguments.to_options(command, given))
     secret = any(given.get(dest) not in (None, "", []) for dest in migration.sensitive_arguments)
     now = timezone.now()
+    needs_approval = approval.is_needed(migration, kind)
+    asked = start_at if start_at is not None and start_at > now else None
+    window = None if ignore_window else schedule.window_of(migration, kind)
+    # What is to be approved begins when it was, and only then the window is asked.
+    starts = asked if needs_approval else schedule.start_of(window, asked, now)
     run = Run(
         migration=migration.name,
         command_name=migration.command_name,
         kind=kind,
+        status=Status.WAITING if needs_approval else Status.SCHEDULED if starts else Status.ENQUEUED,
         door=Door.WORKER.value,
         database=database,
         force=force,
+        start_at=starts,
+        ignore_window=ignore_window,
+        approval_expires_at=approval.expires_at(now, starts) if needs_approval else None,
         # What was not given stays away: the worker takes the defaults of the code that it runs.
         arguments={dest: value for dest, value in shown.items() if dest in given},
         sealed_arguments=sealing.seal(given) if secret else "",
@@ -89,14 +105,24 @@ def request_run(
     )
     try:
         with transaction.atomic(using=spool.alias()):
+            if needs_approval:
+                run.fingerprint = approval.fingerprint(run)
             run.save(force_insert=True)
             uploads.attach(run, given)
             notices.tell(run)
     except IntegrityError:
         # The other half of a double click was faster.
         return Run.objects.get(once_key=once_key)
-    ring_on_commit(run.pk)
+    set_going(run)
     return run
+
+
+def set_going(run: Run) -> None:
+    """Ring for a run, now or when its time comes, as soon as what was written about it is committed."""
+    if run.status == Status.ENQUEUED:
+        ring_on_commit(run.pk)
+    elif run.status == Status.SCHEDULED:
+        transaction.on_commit(lambda: schedule.plan(run.pk), using=spool.alias())
 
 
 def ring_on_commit(run_id: int) -> None:
@@ -128,7 +154,7 @@ def request_cancel(run_id: int, user: Any) -> bool:
     """Cancel a run: at once while nobody works on it, else at its next safe point. False: it is at its end."""
     now = timezone.now()
     who: dict[str, Any] = {"control_by": _name(user), "control_at": now}
-    idle = (Status.ENQUEUED, Status.PAUSED, Status.INTERRUPTED)
+    idle = (*PLANNED, Status.ENQUEUED, Status.PAUSED, Status.INTERRUPTED)
     if states.transition(
         run_id,
         Status.CANCELLED,
@@ -138,6 +164,7 @@ def request_cancel(run_id: int, user: Any) -> bool:
         note=f"Cancelled by {_name(user)}; no worker had it.",
         **who,
     ):
+        transaction.on_commit(lambda: schedule.forget(run_id), using=spool.alias())
         return True
     return _control(run_id, Control.CANCEL, user, over=(Control.NONE, Control.PAUSE))
 
@@ -168,6 +195,34 @@ def request_resume(run_id: int, user: Any) -> bool:
         note=f"Taken up again by {_name(user)}.",
     ):
         return False
+    ring_on_commit(run_id)
+    return True
+
+
+def request_start(run_id: int, user: Any) -> bool:
+    """Start a scheduled run before its time, if need be with its daily window put aside.
+
+    False: it is not scheduled; or it was approved, which holds only for the time that was approved.
+    """
+    now = timezone.now()
+    run = Run.objects.get(pk=run_id)
+    is_shut = schedule.is_shut(run, now)
+    aside = ", its daily window put aside" if is_shut else ""
+    if not states.transition(
+        run_id,
+        Status.ENQUEUED,
+        expect=Status.SCHEDULED,
+        where={"fingerprint": "", "start_at": run.start_at},
+        enqueued_at=now,
+        rung_at=None,
+        start_at=None,
+        ignore_window=run.ignore_window or is_shut,
+        control_by=_name(user),
+        control_at=now,
+        note=f"Started by {_name(user)} before its time{aside}.",
+    ):
+        return False
+    transaction.on_commit(lambda: schedule.forget(run_id), using=spool.alias())
     ring_on_commit(run_id)
     return True
 

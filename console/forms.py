@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.template.defaultfilters import filesizeformat
+from django.utils import timezone
 
-from data_migrations import arguments
+from data_migrations import arguments, clock
 from data_migrations.arguments import Argument
 from data_migrations.exceptions import InvalidArgument
 from data_migrations.registry import RegisteredMigration
 from data_migrations.sources import CsvBatchedCommand
 
-from . import conf, uploads
+from . import conf, schedule, uploads
 from .models import Kind
 
 PREFIX = "arg-"
@@ -101,6 +103,59 @@ class JSONTextField(forms.JSONField):
         return value if isinstance(value, str) else super().prepare_value(value)
 
 
+class StartField(forms.DateTimeField):
+    """A time by the site's own clock, whatever zone is the person's."""
+
+    def to_python(self, value: Any) -> Any:
+        """The moment; None for nothing."""
+        if value in self.empty_values:
+            return None
+        if isinstance(value, str):
+            try:
+                value = datetime.fromisoformat(value.strip())
+            except ValueError as error:
+                raise ValidationError("Write it as 2026-11-22 02:00.") from error
+        try:
+            found = schedule.moment(value) if timezone.is_naive(value) else clock.stored(value)
+            schedule.check(found, timezone.now())
+        except schedule.InvalidStart as error:
+            raise ValidationError(str(error)) from error
+        return found
+
+    def prepare_value(self, value: Any) -> Any:
+        """What the clock shows then, as the browser's own field takes it."""
+        if isinstance(value, datetime):
+            value = clock.aware(value).astimezone(timezone.get_default_timezone())
+        return f"{value:%Y-%m-%dT%H:%M}" if isinstance(value, datetime) else value
+
+
+def start_field() -> StartField:
+    """When to start; made anew for each form, since it says what time it is."""
+    now = clock.aware(timezone.now()).astimezone(timezone.get_default_timezone())
+    return StartField(
+        required=False,
+        label="Start at",
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local", "class": "console-datetime"}),
+        help_text=f"In the time zone {timezone.get_default_timezone_name()}, where it is {now:%Y-%m-%d %H:%M %Z} now. "
+        "Empty: at once.",
+    )
+
+
+class DecisionForm(forms.Form):
+    """What a second person says; whoever rejects has to say why."""
+
+    note = forms.CharField(
+        max_length=1000,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2, "class": "vLargeTextField"}),
+        help_text="Kept in the history, for whoever asked for it.",
+    )
+
+    def __init__(self, *args: Any, needs_note: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["note"].required = needs_note
+
+
 class RunForm(ReasonForm):
     """What a run is asked for with; one field per argument of the command."""
 
@@ -138,6 +193,7 @@ class RunForm(ReasonForm):
         for argument in self.described:
             field = upload_field_for(argument) if argument.dest in self.uploadable else field_for(argument)
             self.fields[PREFIX + argument.dest] = field
+        self.fields["start_at"] = start_field()
         self.fields["reason"] = reason
 
     def _field(self, kind: type[Any], name: str) -> Any:

@@ -76,6 +76,10 @@ class PermissionHooks:
         """May end a run whatever it does."""
         return self._may(request, "force_stop_run", migration)
 
+    def has_approve_permission(self, request: HttpRequest, migration: RegisteredMigration | None = None) -> bool:
+        """May let runs of others go, or reject them."""
+        return self._may(request, "approve_run", migration)
+
     def has_accept_permission(self, request: HttpRequest, migration: RegisteredMigration | None = None) -> bool:
         """May accept rows that were set aside."""
         return self._may(request, "accept_quarantine", migration)

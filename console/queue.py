@@ -14,13 +14,14 @@ from datetime import datetime
 from types import FrameType
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import connections, router, transaction
 from django.db.models import Min, QuerySet
+from django.db.utils import Error
 from django.utils import timezone
 from django_q.brokers import get_broker
 from django_q.cluster import Sentinel
 from django_q.conf import Conf
-from django_q.models import OrmQ
+from django_q.models import OrmQ, Schedule
 from django_q.signals import post_spawn
 from django_q.tasks import async_task
 
@@ -78,20 +79,59 @@ def _send(function: str, *arguments: Any, name: str) -> None:
 
 
 def _put(function: str, *arguments: Any, name: str) -> None:
-    async_task(
-        function,
-        *arguments,
-        # In q_options, since names such as "timeout" would be taken out of the task's own arguments.
-        q_options={
-            "task_name": name,
-            "group": "data migrations",
-            # An int: with None a worker dies at each task.
-            "timeout": int(conf.get("TASK_TIMEOUT_SECONDS")),
-            "cluster": conf.get("CLUSTER"),
-            "ack_failure": True,
-            "save": False,
-        },
-    )
+    async_task(function, *arguments, q_options=_options(name))
+
+
+def _options(name: str) -> dict[str, Any]:
+    """Not as the task's own arguments: of those names such as "timeout" would be taken out."""
+    return {
+        "task_name": name,
+        "group": "data migrations",
+        # An int: with None a worker dies at each task.
+        "timeout": int(conf.get("TASK_TIMEOUT_SECONDS")),
+        "cluster": conf.get("CLUSTER"),
+        "ack_failure": True,
+        "save": False,
+    }
+
+
+def ring_at(run_id: int, when: datetime) -> None:
+    """Have the workers told of a run at a moment, once. A time that was set before is replaced.
+
+    Raises:
+        QueueUnreachable: with the reason.
+    """
+    try:
+        using = router.db_for_write(Schedule)
+        with transaction.atomic(using=using):
+            _schedules(run_id).delete()
+            Schedule.objects.create(
+                name=f"run {run_id}",
+                func=PERFORM,
+                args=f"({run_id},)",
+                kwargs=repr({"q_options": _options(f"run {run_id}")}),
+                schedule_type=Schedule.ONCE,
+                next_run=when,
+                cluster=conf.get("CLUSTER"),
+            )
+    except Error as error:
+        raise QueueUnreachable(f"{type(error).__name__}: {error}") from error
+
+
+def ring_not(run_id: int) -> None:
+    """Take back what ``ring_at`` has set.
+
+    Raises:
+        QueueUnreachable: with the reason.
+    """
+    try:
+        _schedules(run_id).delete()
+    except Error as error:
+        raise QueueUnreachable(f"{type(error).__name__}: {error}") from error
+
+
+def _schedules(run_id: int) -> QuerySet[Any]:
+    return Schedule.objects.filter(func=PERFORM, name=f"run {run_id}")
 
 
 def _would_close_connections_in_use() -> bool:

@@ -12,11 +12,12 @@ import weakref
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from django.db import connections, transaction
 
-from data_migrations.exceptions import MigrationFailed, StoppedEarly
+from data_migrations.exceptions import MigrationFailed, OutsideWindow, StoppedEarly
 from data_migrations.reporting import GroupEnd, Holder, Outcome, OutcomeKind, Reporter, RunInfo, group_words
 
 from . import conf, threads
@@ -50,6 +51,7 @@ class Recorder(Reporter):
         head: whose journal it is, as ``journal.Journal.create`` takes it.
         secrets: values that must not be stored.
         on_control: see ``watch.Watch``.
+        put_off: gives what is stored of a run that is to go on at a later moment.
         shield: makes a context in which the calling thread is not interrupted.
 
     Raises:
@@ -64,6 +66,7 @@ class Recorder(Reporter):
         on_control: Callable[[str], None] | None = None,
         is_stopping: Callable[[], bool] = lambda: False,
         shield: Callable[[], AbstractContextManager[None]] = nullcontext,
+        put_off: Callable[[datetime], dict[str, Any]] | None = None,
     ) -> None:
         self._lock = threading.RLock()
         self._mask = Masker(secrets)
@@ -78,6 +81,7 @@ class Recorder(Reporter):
         self.is_forced = False
         self._shield = shield
         self._on_control = on_control
+        self._put_off = put_off
         self.is_ended = False
         self._status: Status | None = None
         self._provisional: Outcome | None = None
@@ -228,6 +232,9 @@ class Recorder(Reporter):
         )
 
     def _stopped(self, error: StoppedEarly, message: str) -> None:
+        if isinstance(error, OutsideWindow) and self._put_off is not None and not self.control:
+            self.end(Status.SCHEDULED, "stopped: window", note=message, **self._put_off(error.opens_at))
+            return
         if self.control == "pause":
             status = Status.PAUSED
         elif self._on_control is not None and self.control not in ("cancel", "force"):
@@ -250,6 +257,11 @@ class Recorder(Reporter):
     def handed_back(self) -> bool:
         """Whether the run went back into the queue."""
         return self._status == Status.ENQUEUED
+
+    @property
+    def is_put_off(self) -> bool:
+        """Whether the run is to go on at a later time."""
+        return self._status == Status.SCHEDULED
 
     def _end_record(self, status: Status, outcome: str, **fields: Any) -> None:
         with self._lock:

@@ -20,7 +20,7 @@ from data_migrations.models import Lease
 from data_migrations.processes import Process, machine, started
 from data_migrations.reporting import Door
 
-from . import conf, drain, queue, spool, states, store, uploads
+from . import approval, conf, drain, queue, schedule, spool, states, store, uploads
 from .journal import Line
 from .models import Attempt, Control, Kind, Run
 from .states import Status
@@ -45,6 +45,10 @@ def sweep() -> None:
             except OperationalError:
                 # Somebody holds its row, perhaps the very process that is frozen. The others come first.
                 logger.warning("Run %s could not be looked after; the next round tries again.", run.pk, exc_info=True)
+    approval.expire(now)
+    for run_id in schedule.release_due(now):
+        _ring_quietly(run_id)
+        schedule.forget(run_id)
     ring_again(now)
     uploads.forget()
 

@@ -27,6 +27,8 @@ class Status(models.TextChoices):
     FAILED = "failed", "failed"
 
 
+# A run that waits for something else than a worker.
+PLANNED = (Status.WAITING, Status.SCHEDULED)
 # A run that waits for a worker or has one.
 ACTIVE = (Status.ENQUEUED, Status.RUNNING)
 # A run that came to its end.
@@ -36,7 +38,7 @@ TRANSITIONS: dict[tuple[Status, Status], str] = {
     (Status.WAITING, Status.ENQUEUED): "a second person approved it",
     (Status.WAITING, Status.SCHEDULED): "a second person approved it, and its time has not come",
     (Status.WAITING, Status.CANCELLED): "it was rejected or withdrawn, or nobody approved it in time",
-    (Status.SCHEDULED, Status.ENQUEUED): "its time has come",
+    (Status.SCHEDULED, Status.ENQUEUED): "its time has come, or a person starts it before",
     (Status.SCHEDULED, Status.CANCELLED): "a person cancelled it before its time came",
     (Status.ENQUEUED, Status.RUNNING): "a worker claimed it",
     (Status.ENQUEUED, Status.CANCELLED): "a person cancelled it before a worker took it",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 from . import sealing
@@ -29,8 +30,16 @@ class Ticket:
     values: dict[str, Any]
     checksum: str
     user: str
+    # ISO 8601, not before this moment; empty for at once.
+    start_at: str = ""
+    ignore_window: bool = False
     once_key: str = field(default_factory=lambda: secrets.token_hex(16))
     made_at: float = field(default_factory=time.time)
+
+    @property
+    def starts(self) -> datetime | None:
+        """Not before this moment; None for at once."""
+        return datetime.fromisoformat(self.start_at) if self.start_at else None
 
     def seal(self) -> str:
         """As a text for a hidden field."""

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.admin.utils import quote
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 
+from data_migrations import clock
 from data_migrations.reporting import Door
 
-from . import controls
+from . import approval, controls
 from .catalogue import Row
 from .models import Kind, Run
 from .permissions import PermissionHooks, find
-from .states import Status
+from .states import PLANNED, Status
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,23 @@ def why_not(kind: str, row: Row) -> str:
         return "It is not applied."
     if row.missing and kind in (Kind.RUN, Kind.DRY_RUN):
         return f"It depends on {', '.join(row.missing)}, not applied yet."
-    return _busy(row)
+    return _busy(row) or ("" if kind == Kind.DRY_RUN else _planned(row))
+
+
+def when(moment: datetime | None) -> str:
+    """A moment to come, by the clock of the site."""
+    local = clock.aware(moment).astimezone(timezone.get_default_timezone()) if moment else None
+    return f"at {local:%Y-%m-%d %H:%M %Z}" if local else "later"
+
+
+def _planned(row: Row) -> str:
+    """A run that would come on top of another one; a dry run may, to look at what is to be approved."""
+    run = row.planned_run
+    if run is None:
+        return ""
+    if run.status == Status.WAITING:
+        return f"Run {run.pk} of it waits for approval; have that decided, or cancel it."
+    return f"Run {run.pk} of it starts {when(run.start_at)}; start that one now, or cancel it."
 
 
 def _busy(row: Row) -> str:
@@ -91,12 +110,19 @@ def of_run(hooks: PermissionHooks, request: HttpRequest, run: Run) -> list[Tool]
     tools = [
         Tool(verb.label, reverse(f"admin:console_run_{verb.word}", args=(run.pk,)), verb.why_not(run))
         for verb in controls.VERBS.values()
-        if verb.is_offered(run) and getattr(hooks, verb.permission)(request, migration)
+        if verb.is_offered(run) and may(hooks, request, verb, run)
     ]
+    if run.status == Status.WAITING and hooks.has_approve_permission(request, migration):
+        why = approval.why_not(run, request.user)
+        tools = [
+            Tool("Approve…", reverse("admin:console_run_approve", args=(run.pk,)), why),
+            Tool("Reject…", reverse("admin:console_run_reject", args=(run.pk,)), why),
+            *tools,
+        ]
     if run.in_batches and run.status in controls.TUNABLE and hooks.has_run_permission(request, migration):
         tools.append(Tool("Batch size and pause…", reverse("admin:console_run_tune", args=(run.pk,))))
     if (
-        not (run.is_active or run.status == Status.PAUSED)
+        not (run.is_active or run.status in (*PLANNED, Status.PAUSED))
         and migration is not None
         and run.kind in (Kind.RUN, Kind.DRY_RUN, Kind.REVERSE)
         and hooks.has_kind_permission(request, run.kind, migration)
@@ -105,6 +131,15 @@ def of_run(hooks: PermissionHooks, request: HttpRequest, run: Run) -> list[Tool]
         if run.kind == Kind.DRY_RUN and hooks.has_kind_permission(request, Kind.RUN, migration):
             tools.append(Tool("Run…", migration_url("run", run.migration, run.database)))
     return tools
+
+
+def may(hooks: PermissionHooks, request: HttpRequest, verb: controls.Verb, run: Run) -> bool:
+    """Whether this person may do that with a run; whoever asked for one may withdraw it while it waits for approval."""
+    migration = find(run.migration)
+    if getattr(hooks, verb.permission)(request, migration):
+        return True
+    is_theirs = run.status == Status.WAITING and approval.is_requester(run, request.user)
+    return verb is controls.CANCEL and is_theirs and hooks.has_view_permission(request)
 
 
 def _again(run: Run) -> str:

@@ -5,6 +5,7 @@ Not in Django's default storage: what lies there is often served to everybody.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -90,6 +91,19 @@ def words(value: Any) -> Any:
     """An argument for a person: an uploaded file by its name."""
     key = _key(value)
     return f"{str(value).rpartition(':')[2]} (uploaded)" if key else value
+
+
+def digests(values: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 of the uploaded files among a run's arguments, hexadecimal."""
+    found = {}
+    for dest, value in values.items():
+        if key := _key(value):
+            digest = hashlib.sha256()
+            parts = UploadPart.objects.filter(upload__key=key).order_by("number").values_list("data", flat=True)
+            for data in parts.iterator(chunk_size=8):
+                digest.update(bytes(data))
+            found[dest] = digest.hexdigest()
+    return found
 
 
 def attach(run: Run, values: Mapping[str, Any]) -> None:

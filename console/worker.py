@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -13,13 +14,13 @@ from django.db.models import Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from data_migrations import databases, executor, registry, stopping
-from data_migrations.exceptions import DataMigrationError, Refused, UnknownMigration
+from data_migrations import clock, databases, executor, registry, stopping, windows
+from data_migrations.exceptions import DataMigrationError, OutsideWindow, Refused, UnknownMigration
 from data_migrations.processes import Process
 from data_migrations.reporting import Door
 from data_migrations.stopping import StopFlag
 
-from . import conf, dispatch, forcing, health, presence, sealing, spool, states, uploads
+from . import approval, conf, dispatch, forcing, health, presence, schedule, sealing, spool, states, uploads
 from .forcing import ForcedStop
 from .models import Attempt, Control, Kind, Run
 from .recorder import Recorder
@@ -61,6 +62,8 @@ def _perform(run_id: int) -> None:
         # This worker is about to end. The bell is rung again for another one.
         logger.info("Run %s is left to another worker: this one is asked to stop.", run_id)
         return
+    # Where this is the message of a schedule.
+    schedule.release(run_id, databases.now(spool.alias()))
     claim = take(run_id)
     if claim is None:
         return
@@ -123,6 +126,8 @@ def carry_out(claim: Claim) -> None:
         _carry_out(run, recorder, stop)
     if recorder.handed_back:
         dispatch.ring_on_commit(run.pk)
+    elif recorder.is_put_off:
+        schedule.plan(run.pk)
 
 
 def _carry_out(run: Run, recorder: Recorder, stop: StopFlag) -> None:
@@ -153,11 +158,20 @@ def _recorder(claim: Claim, stop: StopFlag, forced: ForcedStop) -> Recorder:
         # A line that is half written would take its number away from the next one.
         shield=partial(stop.shield, commits=False),
         is_stopping=presence.is_draining,
+        put_off=partial(_put_off, claim.run),
     )
+
+
+def _put_off(run: Run, when: datetime) -> dict[str, Any]:
+    """What is stored of a run whose daily window closed; what was approved of it goes on to hold."""
+    run.start_at = clock.stored(when)
+    stamp = {"fingerprint": approval.fingerprint(run)} if run.fingerprint else {}
+    return {"start_at": run.start_at.isoformat(), **stamp}
 
 
 def _run(run: Run, recorder: Recorder, stop: StopFlag) -> None:
     migration = _registered(run)
+    _require_open_window(run, migration)
     with uploads.local(_values(run)) as values:
         executor.run_command(
             migration.command_name,
@@ -166,6 +180,7 @@ def _run(run: Run, recorder: Recorder, stop: StopFlag) -> None:
             dry_run=run.kind == Kind.DRY_RUN,
             force=run.force,
             reverse=run.kind == Kind.REVERSE,
+            window=windows.IGNORE if run.ignore_window else windows.LEAVE,
             door=Door.WORKER,
             by=run.requested_by,
             reason=run.reason,
@@ -180,7 +195,7 @@ def _registered(run: Run) -> registry.RegisteredMigration:
 
     Raises:
         UnknownMigration: this worker does not know it.
-        Refused: it is not the code for which the run was confirmed.
+        Refused: it is not the code for which the run was confirmed, or not what a second person approved.
     """
     process = Process.current()
     here = f"this worker ({process.host}, pid {process.pid}, its code loaded {presence.LOADED_AT:%Y-%m-%d %H:%M:%S %Z})"
@@ -197,12 +212,26 @@ def _registered(run: Run) -> registry.RegisteredMigration:
             f"The code of {run.migration} that {here} has loaded is not the one that was confirmed, so nothing was "
             f"run. Restart the worker ({health.START_WORKER}), or look at the change, and run it again."
         )
+    if reason := approval.refusal(run, migration):
+        raise Refused(reason)
     return migration
+
+
+def _require_open_window(run: Run, migration: registry.RegisteredMigration) -> None:
+    """Look at the window before anything is counted or locked.
+
+    Raises:
+        OutsideWindow: it is closed.
+    """
+    window = None if run.ignore_window else schedule.window_of(migration, run.kind)
+    now = timezone.now()
+    if window is not None and not window.is_open(now):
+        raise OutsideWindow(run.migration, window, window.next_opening(now))
 
 
 def _values(run: Run) -> dict[str, Any]:
     """The arguments as they were given. They are checked again by the executor, against the code of this worker."""
-    return sealing.unseal(run.sealed_arguments) if run.sealed_arguments else dict(run.arguments)
+    return approval.values_of(run)
 
 
 def _secrets(run: Run) -> list[Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
-from . import conf
+from . import clock, conf
 from .exceptions import OutsideWindow
 
 if TYPE_CHECKING:
@@ -42,20 +42,21 @@ class Window:
 
     def is_open(self, moment: datetime) -> bool:
         """Whether the clock on the wall then shows a time in the window."""
-        shown = moment.astimezone(timezone.get_default_timezone()).time()
+        shown = clock.aware(moment).astimezone(timezone.get_default_timezone()).time()
         if self.opens < self.closes:
             return self.opens <= shown < self.closes
         return shown >= self.opens or shown < self.closes
 
     def next_opening(self, moment: datetime) -> datetime:
-        """The first moment from then on at which it is open; that moment itself where it is open already."""
+        """The first moment from then on at which it is open, aware; that one itself where it is open already."""
         return self._first(moment, is_open=True)
 
     def next_closing(self, moment: datetime) -> datetime:
-        """The first moment from then on at which it is closed."""
+        """The first moment from then on at which it is closed, aware."""
         return self._first(moment, is_open=False)
 
     def _first(self, moment: datetime, *, is_open: bool) -> datetime:
+        moment = clock.aware(moment)
         # Minute by minute, since a window may open and close within an hour that the clock leaves out.
         while self.is_open(moment) != is_open:
             moment = moment.astimezone(UTC).replace(second=0, microsecond=0) + _MINUTE

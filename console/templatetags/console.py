@@ -83,6 +83,30 @@ def moment(when: datetime | None) -> str | SafeString:
 
 
 @register.filter
+def starts(when: datetime | None) -> str | SafeString:
+    """A moment to come as "in 3 hours, 2026-11-22 02:00 CET", by the site's own clock; "now" for one that is past."""
+    now = clock.aware(timezone.now())
+    if when is None or clock.aware(when) <= now:
+        return "now"
+    local = clock.aware(when).astimezone(timezone.get_default_timezone())
+    return format_html(
+        '<time datetime="{}">in {}, {}</time>',
+        local.isoformat(),
+        timesince(now, local, depth=1) if (local - now).total_seconds() >= 60 else "a minute",
+        f"{local:%Y-%m-%d %H:%M %Z}",
+    )
+
+
+@register.filter
+def at(when: datetime | None) -> str | SafeString:
+    """A moment to the minute, by the site's own clock; nothing for None."""
+    if when is None:
+        return ""
+    local = clock.aware(when).astimezone(timezone.get_default_timezone())
+    return format_html('<time datetime="{}">{}</time>', local.isoformat(), f"{local:%Y-%m-%d %H:%M %Z}")
+
+
+@register.filter
 def duration(value: timedelta | float | None) -> str:
     """Seconds or a timedelta as "12 m 04 s"; nothing for None."""
     return "" if value is None else words.duration(value)

@@ -8,8 +8,9 @@ from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils import timezone
 
-from console import dispatch
+from console import dispatch, schedule, tools
 from console.controls import VERBS, why_not_tune
 from console.forms import TuneForm
 from console.models import Run
@@ -24,8 +25,7 @@ def ask(admin: ConsoleAdmin, request: HttpRequest, pk: Any, word: str) -> HttpRe
     """Pause, resume, cancel or force stop."""
     verb = VERBS[word]
     run = get_or_404(pk)
-    allowed = getattr(admin, verb.permission)(request, find(run.migration))
-    require(allowed, f"{verb.question.lower()} this run")
+    require(tools.may(admin, request, verb, run), f"{verb.question.lower()} this run")
     back = reverse("admin:console_run_change", args=(run.pk,))
     if request.method == "POST":
         with transaction.atomic(using=Run.objects.db):
@@ -50,6 +50,9 @@ def ask(admin: ConsoleAdmin, request: HttpRequest, pk: Any, word: str) -> HttpRe
         run=run,
         refusal=verb.why_not(run),
         back=back,
+        start_words=tools.when(run.start_at),
+        is_shut=schedule.is_shut(run, timezone.now()),
+        window=schedule.window_of(find(run.migration), run.kind),
     )
 
 

@@ -46,7 +46,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
         chart=chart.of(runs, durations.of(name)),
         runs_url=f"{reverse('admin:console_run_changelist')}?{urlencode({'migration': name})}",
         last_success=_applying_run(row, database),
-        active=row.active_run is not None or row.state == "running",
+        active=row.active_run is not None or row.planned_run is not None or row.state == "running",
         narrowed=narrowed(row.registered),
         difference=_difference(row, database),
         quarantine=quarantine.of(admin, request, name, database),

@@ -32,7 +32,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest) -> HttpResponse:
     readable = not any(problem.id in UNREADABLE for problem in problems)
     found = catalogue.read(database, with_runs=readable)
     without_state = found.matching(text=query.values["q"], app=query.values["app"])
-    rows = [row for row in without_state if not state or row.look == state]
+    rows = [row for row in without_state if not state or state in (row.look, row.plan)]
     page = Paginator(rows, PER_PAGE).get_page(request.GET.get("p"))
     if readable:
         page.object_list = _with_usual(list(page.object_list), database)
@@ -51,7 +51,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest) -> HttpResponse:
         databases=query.choices("database", catalogue.databases(), selected=database, every=False),
         database=database,
         problems=problems,
-        active=any(row.active_run or row.state == "running" for row in found.rows),
+        active=any(row.active_run or row.planned_run or row.state == "running" for row in found.rows),
         can_mark=admin.has_kind_permission(request, Kind.MARK),
         can_unmark=admin.has_kind_permission(request, Kind.UNMARK),
         here=request.get_full_path(),
@@ -77,5 +77,11 @@ def _states(query: Query, rows: list[catalogue.Row]) -> list[Choice]:
         Choice(look(state).word, count, query.url(state=state), selected == state, state)
         for state, count in counts.items()
         if count or state in ("pending", "applied", selected)
+    ]
+    plans = {plan: sum(row.plan == plan for row in rows) for plan in catalogue.PLANS}
+    choices += [
+        Choice(look(plan).word, count, query.url(state=plan), selected == plan, plan)
+        for plan, count in plans.items()
+        if count or plan == selected
     ]
     return choices

@@ -14,7 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.cache import get_conditional_response, patch_cache_control
 
-from console import catalogue, conf
+from console import catalogue, environment
 from console.catalogue import Row
 from console.permissions import PermissionHooks
 
@@ -75,8 +75,8 @@ def render(
             "title": title,
             "crumbs": crumbs,
             "media": scripts(*modules),
-            "environment": conf.get("ENVIRONMENT"),
-            "environment_color": conf.get("ENVIRONMENT_COLOR"),
+            "environment": environment.name(),
+            "environment_color": environment.color(),
             # Django 6.1 draws breadcrumbs as a list, and object tools beside the title.
             "modern": django.VERSION >= (6, 1),
             "live": request.headers.get("X-Console-Live") == "1",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils import timezone
 
-from console import catalogue, dispatch, tools, uploads
+from console import approval, catalogue, dispatch, environment, estimates, schedule, tools, uploads
 from console.catalogue import Row
 from console.forms import PREFIX, RunForm
 from console.models import Kind, Run
@@ -51,6 +54,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
             values=form.values(),
             checksum=_checksum(row),
             user=str(request.user.pk),
+            start_at=form.cleaned_data["start_at"].isoformat() if form.cleaned_data["start_at"] else "",
         )
         return confirm(admin, request, row, ticket)
     return _form_page(admin, request, row, form, database)
@@ -67,6 +71,8 @@ def start(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
         return HttpResponseRedirect(tools.migration_url("run", name))
     row = row_or_404(name, ticket.database)
     require(admin.has_kind_permission(request, ticket.kind, row.registered), "run this data migration")
+    if request.POST.get("ignore_window"):
+        ticket = replace(ticket, ignore_window=True)
     already = Run.objects.filter(once_key=ticket.once_key).first()
     if already is not None:
         return _to_run(already)
@@ -74,8 +80,10 @@ def start(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
     if refusal:
         messages.error(request, f"Nothing was started. {refusal}")
         return HttpResponseRedirect(tools.migration_url("change", name, ticket.database))
+    if _past(ticket):
+        return confirm(admin, request, row, ticket)
     if ticket.checksum != _checksum(row):
-        fresh = Ticket(**{**_fields(ticket), "checksum": _checksum(row)})
+        fresh = replace(ticket, checksum=_checksum(row), made_at=time.time())
         warning = "Its source was changed after you filled in the form. Nothing was started; look again."
         return confirm(admin, request, row, fresh, warning=warning)
     if _wants_name(ticket, row) and request.POST.get("typed_name", "").strip() != name:
@@ -89,6 +97,8 @@ def start(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
             values=ticket.values,
             reason=ticket.reason,
             force=ticket.force,
+            start_at=ticket.starts,
+            ignore_window=ticket.ignore_window,
             once_key=ticket.once_key,
         )
     except DataMigrationError as error:
@@ -105,6 +115,9 @@ def confirm(admin: ConsoleAdmin, request: HttpRequest, row: Row, ticket: Ticket,
     shown = {dest: uploads.words(value) for dest, value in arguments.masked(command, ticket.values).items()}
     runs = Run.objects.of(row.name).filter(database=ticket.database)
     target = row_or_404(row.name, ticket.database)
+    now = timezone.now()
+    window = schedule.window_of(row.registered, ticket.kind)
+    asked = ticket.starts or now
     return render(
         admin,
         request,
@@ -119,8 +132,15 @@ def confirm(admin: ConsoleAdmin, request: HttpRequest, row: Row, ticket: Ticket,
         dependencies=dependencies(target, ticket.database),
         last_failure=runs.filter(status=Status.FAILED).first(),
         warning=warning,
-        refusal=tools.why_not(ticket.kind, target) or _needs_force(ticket, target),
+        refusal=tools.why_not(ticket.kind, target) or _needs_force(ticket, target) or _past(ticket),
         wants_name=_wants_name(ticket, row),
+        needs_approval=approval.is_needed(row.registered, ticket.kind),
+        approval_until=approval.expires_at(now, ticket.starts),
+        starts=ticket.starts,
+        window=window,
+        opens=window.next_opening(asked) if window and not window.is_open(asked) else None,
+        closes=window.next_closing(asked) if window and window.is_open(asked) else None,
+        estimate=estimates.of(row.registered, ticket.kind, ticket.database, ticket.values),
         back_url=tools.migration_url("change", row.name, ticket.database),
         form_url=tools.migration_url("run", row.name),
         start_url=tools.migration_url("start", row.name),
@@ -155,7 +175,7 @@ def _back(admin: ConsoleAdmin, request: HttpRequest, row: Row, kinds: list[str],
         return HttpResponseRedirect(tools.migration_url("run", row.name, database))
     values = {PREFIX + dest: value for dest, value in ticket.values.items()}
     keep = ("kind", "database", "reason", "force")
-    initial = {**values, **{key: getattr(ticket, key) for key in keep}}
+    initial = {**values, **{key: getattr(ticket, key) for key in keep}, "start_at": ticket.starts}
     here = row_or_404(row.name, ticket.database)
     return _form_page(admin, request, here, _form(here, kinds, None, initial), ticket.database)
 
@@ -185,16 +205,24 @@ def _needs_force(ticket: Ticket, row: Row) -> str:
     return ""
 
 
+def _past(ticket: Ticket) -> str:
+    try:
+        if ticket.starts is not None:
+            schedule.check(ticket.starts, timezone.now())
+    except schedule.InvalidStart as error:
+        return str(error)
+    return ""
+
+
 def _wants_name(ticket: Ticket, row: Row) -> bool:
-    return bool(row.registered and row.registered.destructive and ticket.kind != Kind.DRY_RUN)
+    """Whether a slip of the hand would be dear: destructive work, and doing it again in production."""
+    if row.registered is None or ticket.kind == Kind.DRY_RUN:
+        return False
+    return row.registered.destructive or (ticket.force and environment.is_production())
 
 
 def _checksum(row: Row) -> str:
     return row.registered.checksum if row.registered else ""
-
-
-def _fields(ticket: Ticket) -> dict[str, Any]:
-    return {key: value for key, value in vars(ticket).items() if key != "made_at"}
 
 
 def _to_run(run: Run) -> HttpResponse:

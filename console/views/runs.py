@@ -6,13 +6,14 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from console import health, liveness, pace, tools, uploads, usual
+from console import health, liveness, pace, schedule, tools, uploads, usual
 from console.appearance import look
 from console.models import Kind, Run
 from console.permissions import find, require
-from console.states import Status
+from console.states import ACTIVE, PLANNED, Status
 
 from . import logpage, quarantine
 from .page import ConsoleAdmin, crumbs, render
@@ -70,7 +71,9 @@ def show(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
         sees_arguments=sees_arguments,
         sees_log=sees_log,
         log=log,
-        active=run.is_active or run.status == Status.INTERRUPTED,
+        active=run.status in (*ACTIVE, *PLANNED, Status.INTERRUPTED),
+        is_shut=run.status == Status.SCHEDULED and schedule.is_shut(run, timezone.now()),
+        window=schedule.window_of(find(run.migration), run.kind) if not run.is_finished else None,
         **tools.as_context(tools.of_run(admin, request, run)),
     )
 

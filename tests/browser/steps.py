@@ -10,6 +10,7 @@ from tests.browser.site import Site
 
 WATCHED = "watch_me_v1_2026_11_20"
 FAILING = "watch_me_fail_v1_2026_11_20"
+WAITING = "watch_me_wait_v1_2026_11_20"
 
 
 def list_url(site: Site, query: str = "") -> str:
@@ -39,6 +40,8 @@ def ask(
         page.check("[name=force]")
     page.fill("[name=reason]", reason)
     page.click("text=Go on to confirm")
+    if page.locator("[name=typed_name]").count():
+        page.fill("[name=typed_name]", name)
     page.click("input[type=submit][value^='Yes']")
     page.wait_for_url("**/console/run/*/change/")
     found = re.search(r"/run/(\d+)/", page.url)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.browser import steps
 from tests.browser.site import Site
-from tests.browser.steps import FAILING, WATCHED
+from tests.browser.steps import FAILING, WAITING, WATCHED
 
 pytestmark = pytest.mark.browser
 
@@ -40,6 +40,19 @@ print(run.pk)
 """
 
 
+# A run that somebody else asked for, and one whose time has not come.
+PLANNED = f"""
+from datetime import timedelta
+from django.utils import timezone
+from console import dispatch
+from console.models import Run
+waiting = dispatch.request_run("{WAITING}", user="ben", reason="the report needs it", values={{"token": "s3cret"}})
+scheduled = Run.objects.create(migration="planned_2026_01_01", status="scheduled", decision="approved",
+    decided_by="bea", start_at=timezone.now() + timedelta(days=3), decided_at=timezone.now(), decision_note="go")
+print(waiting.pk, scheduled.pk)
+"""
+
+
 @pytest.fixture(scope="module")
 def finished(site: Site, browser: Any) -> Iterator[dict[str, int]]:
     """A dry run and a failed run to look at."""
@@ -53,7 +66,8 @@ def finished(site: Site, browser: Any) -> Iterator[dict[str, int]]:
     failed = steps.ask(page, site, FAILING)
     steps.wait_for_status(page, "Failed")
     told = int(site.manage("shell", "-c", TOLD).stdout.split()[-1])
-    yield {"dry": dry, "failed": failed, "told": told}
+    waiting, scheduled = map(int, site.manage("shell", "-c", PLANNED).stdout.split()[-2:])
+    yield {"dry": dry, "failed": failed, "told": told, "waiting": waiting, "scheduled": scheduled}
     page.context.close()
 
 
@@ -70,6 +84,11 @@ def addresses(site: Site, finished: dict[str, int]) -> dict[str, str]:
         "dry run": f"{run}/{finished['dry']}/change/",
         "failed run": f"{run}/{finished['failed']}/change/",
         "notices": f"{run}/{finished['told']}/change/",
+        "waiting run": f"{run}/{finished['waiting']}/change/",
+        "approve": f"{run}/{finished['waiting']}/approve/",
+        "reject": f"{run}/{finished['waiting']}/reject/",
+        "scheduled run": f"{run}/{finished['scheduled']}/change/",
+        "start now": f"{run}/{finished['scheduled']}/start/",
         "history": f"{run}/",
     }
 

@@ -174,3 +174,43 @@ def test_every_check_and_every_setting_is_documented() -> None:
     assert used == set(re.findall(r"console\.[EW]\d{3}", text))
     for key in conf.DEFAULTS:
         assert f"`{key}`" in text, key
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        False,
+        "destructive",
+        [],
+        ["increment_items_2026_01_01"],
+        {"destructive", "increment_items_2026_01_01"},
+    ],
+)
+def test_who_needs_approval_can_be_said_in_these_ways(settings: Any, value: Any) -> None:
+    settings.CONSOLE = {**settings.CONSOLE, "REQUIRE_APPROVAL": value}
+    assert ids(checks.check_settings(None)) == []
+    assert checks.check_unknown_approvals(None) == []
+
+
+@pytest.mark.parametrize("value", ["all", "increment_items_2026_01_01", 1.5, [None], [""], {"a": 1}])
+def test_what_does_not_say_who_needs_approval_is_an_error(settings: Any, value: Any) -> None:
+    settings.CONSOLE = {**settings.CONSOLE, "REQUIRE_APPROVAL": value}
+    assert ids(checks.check_settings(None)) == ["console.E011"]
+
+
+def test_a_name_that_guards_nothing_is_warned_of(settings: Any) -> None:
+    settings.CONSOLE = {
+        **settings.CONSOLE,
+        "REQUIRE_APPROVAL": ["increment", "destructive", "increment_items_2026_01_01"],
+    }
+    [found] = checks.check_unknown_approvals(None)
+    assert found.id == "console.W011"
+    assert "'increment'" in found.msg
+
+
+@pytest.mark.parametrize("hours", [0, -1, "24", None, True, 10**9])
+def test_hours_in_which_nothing_could_be_approved_are_an_error(settings: Any, hours: Any) -> None:
+    settings.CONSOLE = {**settings.CONSOLE, "APPROVAL_HOURS": hours}
+    assert ids(checks.check_settings(None)) == ["console.E012"]

@@ -10,7 +10,7 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from data_migrations import checks, executor, ledger, registry, windows
+from data_migrations import checks, clock, executor, ledger, registry, windows
 from data_migrations.exceptions import OutsideWindow
 from data_migrations.models import Checkpoint
 from data_migrations.terminal import TerminalReporter
@@ -36,7 +36,7 @@ def window(opens: str, closes: str) -> Window:
 
 def shut() -> tuple[str, str]:
     """A window that opens in about six hours, so that it is closed during the test."""
-    now = timezone.now()
+    now = clock.aware(timezone.now()).astimezone(timezone.get_default_timezone())
     return f"{now + timedelta(hours=6):%H:%M}", f"{now + timedelta(hours=7):%H:%M}"
 
 

@@ -1,0 +1,156 @@
+"""How much a run would have to do, and how long that takes: for the confirm page, and never in its way."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connections, transaction
+from django.db.models import QuerySet
+from django.db.utils import Error
+
+from data_migrations import arguments
+from data_migrations.batches import QuerysetSource
+from data_migrations.registry import RegisteredMigration
+
+from .models import Kind, Run
+from .recorder import NOTHING_DONE
+from .states import Status
+
+logger = logging.getLogger("console")
+
+SECONDS = 0.5
+"""How long counting may take."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is known beforehand; None where nothing is.
+
+    Args:
+        rows: how many rows it goes through.
+        is_exact: they were counted; else the database's planner guesses.
+        seconds: how long it takes.
+        run: the run that says so: a dry run, or one that came to its end.
+    """
+
+    rows: int | None = None
+    is_exact: bool = False
+    seconds: float | None = None
+    run: Run | None = None
+
+
+def of(migration: RegisteredMigration, kind: str, database: str, values: Mapping[str, Any]) -> Estimate:
+    """The estimate for a run; an empty one rather than an error."""
+    rows, is_exact = _rows(migration, database, values) if kind == Kind.RUN else (None, False)
+    run = _told_by(migration, kind, database)
+    seconds = None
+    if run is not None:
+        elapsed = run.elapsed.total_seconds() if run.elapsed else None
+        seconds = run.estimated_seconds if run.kind == Kind.DRY_RUN and kind != Kind.DRY_RUN else elapsed
+    return Estimate(rows, is_exact, seconds, run)
+
+
+def _told_by(migration: RegisteredMigration, kind: str, database: str) -> Run | None:
+    """The last run that says how long such a one takes: of its kind, or a dry run that worked that out."""
+    done = Run.objects.of(migration.name).filter(database=database, status=Status.SUCCEEDED)
+    done = done.defer("arguments", "sealed_arguments", "changes", "samples", "traceback")
+    # Those that did the whole work in one go: the time of another one counts nights and repairs.
+    same = done.filter(kind=kind, attempt=1).exclude(note__in=NOTHING_DONE).first()
+    if same is not None or kind != Kind.RUN:
+        return same
+    return done.filter(kind=Kind.DRY_RUN, estimated_seconds__isnull=False).first()
+
+
+def _rows(migration: RegisteredMigration, database: str, values: Mapping[str, Any]) -> tuple[int | None, bool]:
+    if not migration.in_batches or migration.command_class is None:
+        return None, False
+    try:
+        command = migration.command_class()
+        command.using = database
+        command.accept(arguments.to_options(command, values))
+        with _at_most(database, SECONDS):
+            source = command.make_source()  # type: ignore[attr-defined]
+        return count(source.keyset.queryset, database) if isinstance(source, QuerysetSource) else (None, False)
+    except Exception:
+        # The author's own code, asked at another place than it was written for.
+        logger.debug("The rows of %s could not be estimated.", migration.name, exc_info=True)
+        return None, False
+
+
+def count(queryset: QuerySet[Any], using: str, seconds: float = SECONDS) -> tuple[int | None, bool]:
+    """How many rows, counted within that time, else as the planner guesses; and whether they were counted.
+
+    Raises:
+        Error: the planner could not be asked either.
+    """
+    rows = queryset.using(using).order_by()
+    try:
+        with _at_most(using, seconds):
+            return rows.count(), True
+    except Error:
+        logger.debug("Counting was given up.", exc_info=True)
+    with _at_most(using, seconds):
+        return _guessed(rows, using), False
+
+
+def _guessed(rows: QuerySet[Any], using: str) -> int | None:
+    """What the planner makes of its statistics; SQLite keeps none that would do."""
+    connection = connections[using]
+    sql, params = rows.query.get_compiler(using).as_sql()
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", params)
+            [(plan,)] = cursor.fetchall()
+            plan = json.loads(plan) if isinstance(plan, str) else plan
+            return int(plan[0]["Plan"]["Plan Rows"])
+        if connection.vendor == "mysql":
+            cursor.execute(f"EXPLAIN {sql}", params)
+            column = [each[0] for each in cursor.description].index("rows")
+            return math.prod(int(line[column] or 1) for line in cursor.fetchall())
+    return None
+
+
+@contextmanager
+def _at_most(using: str, seconds: float) -> Iterator[None]:
+    """End a statement of the block after so long; its transaction, if there is one around it, goes on."""
+    connection = connections[using]
+    connection.ensure_connection()
+    match connection.vendor:
+        case "sqlite":
+            # In no transaction of its own: that would wait for a migration that holds the file.
+            raw: Any = connection.connection
+            ends = time.monotonic() + seconds
+            # Asked every so many steps of its machine; True interrupts.
+            raw.set_progress_handler(lambda: time.monotonic() > ends, 10_000)
+            try:
+                yield
+            finally:
+                raw.set_progress_handler(None, 0)
+        case "postgresql":
+            with transaction.atomic(using=using), connection.cursor() as cursor:
+                cursor.execute("SHOW statement_timeout")
+                [before] = cursor.fetchone()
+                cursor.execute(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
+                yield
+                # Where an error ended the block, the savepoint's end takes it back.
+                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [before])
+        case "mysql":
+            is_mariadb = getattr(connection, "mysql_is_mariadb", True)
+            name = "max_statement_time" if is_mariadb else "max_execution_time"
+            with transaction.atomic(using=using), connection.cursor() as cursor:
+                cursor.execute(f"SELECT @@SESSION.{name}")
+                [before] = cursor.fetchone()
+                cursor.execute(f"SET @@SESSION.{name} = {seconds if is_mariadb else int(seconds * 1000)}")
+                try:
+                    yield
+                finally:
+                    cursor.execute(f"SET @@SESSION.{name} = %s", [before])
+        case _:
+            yield

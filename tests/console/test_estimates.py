@@ -1,0 +1,106 @@
+"""How many rows, and how long: found within bounds, and never at the price of the page."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.db.models.expressions import RawSQL
+from django.utils import timezone
+
+from console import estimates
+from console.models import Run
+from data_migrations import registry
+from tests.testapp.models import Item
+
+pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
+
+BATCHED = "batch_increment_2026_02_01"
+SLOW = {"postgresql": "(SELECT 1 FROM pg_sleep(5))", "mysql": "SLEEP(5)", "sqlite": "1"}
+
+
+@pytest.fixture(autouse=True)
+def items() -> None:
+    Item.objects.bulk_create([Item(name=str(number)) for number in range(5000)])
+
+
+def slow() -> Any:
+    """Rows that cannot be counted in the time that there is."""
+    rows = Item.objects.annotate(slow=RawSQL(SLOW[connection.vendor], ())).filter(slow=1)
+    return rows.filter(name__contains="x") if connection.vendor == "sqlite" else rows
+
+
+def limit() -> Any:
+    """What the connection's own limit is now."""
+    if connection.vendor == "sqlite":
+        return None
+    name = "statement_timeout" if connection.vendor == "postgresql" else "@@SESSION.max_statement_time"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SHOW {name}" if connection.vendor == "postgresql" else f"SELECT {name}")
+        return cursor.fetchone()
+
+
+def test_what_is_quickly_counted_is_counted() -> None:
+    assert estimates.count(Item.objects.filter(name__startswith="1"), "default", seconds=30) == (1111, True)
+
+
+def test_what_takes_too_long_is_guessed() -> None:
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"ANALYZE {Item._meta.db_table}")
+    rows, is_exact = estimates.count(slow(), "default", seconds=0.05 if connection.vendor != "sqlite" else 0)
+    assert not is_exact
+    # SQLite keeps no statistics that would do.
+    assert (rows is None) is (connection.vendor == "sqlite")
+    assert Item.objects.count() == 5000
+
+
+def test_inside_a_transaction_that_goes_on_its_limit_is_given_back() -> None:
+    before = limit()
+    with transaction.atomic():
+        estimates.count(slow(), "default", seconds=0.05 if connection.vendor != "sqlite" else 0)
+        estimates.count(Item.objects.all(), "default", seconds=30)
+        assert limit() == before
+        Item.objects.filter(name="1").update(amount=7)
+    assert limit() == before
+    assert Item.objects.get(name="1").amount == 7
+
+
+def a_run(**fields: Any) -> Run:
+    now = timezone.now()
+    values = {"status": "succeeded", "attempt": 1, "started_at": now - timedelta(seconds=60), "finished_at": now}
+    return Run.objects.create(migration=BATCHED, **values | fields)
+
+
+def told(kind: str = "run") -> Run | None:
+    return estimates.of(registry.get(BATCHED), kind, "default", {}).run
+
+
+def test_the_time_is_that_of_the_last_run_that_did_it_all_in_one_go() -> None:
+    assert told() is None
+    good = a_run()
+    a_run(status="failed")
+    a_run(attempt=2)
+    a_run(note="Already applied: nothing was done.")
+    a_run(database="other")
+    a_run(kind="reverse")
+    estimate = estimates.of(registry.get(BATCHED), "run", "default", {})
+    assert (estimate.run, estimate.seconds, estimate.rows) == (good, 60, 5000)
+    assert told("dry_run") is None
+
+
+def test_without_one_it_is_what_a_dry_run_worked_out() -> None:
+    a_run(kind="dry_run")
+    assert told() is None
+    dry = a_run(kind="dry_run", estimated_seconds=724.0)
+    estimate = estimates.of(registry.get(BATCHED), "run", "default", {})
+    assert (estimate.run, estimate.seconds) == (dry, 724.0)
+    again = estimates.of(registry.get(BATCHED), "dry_run", "default", {})
+    assert (again.run, again.seconds, again.rows) == (dry, 60, None)
+
+
+@pytest.mark.parametrize("name", ["batch_numbers_2026_02_03", "import_items_2026_02_20", "increment_items_2026_01_01"])
+def test_what_comes_from_no_table_has_no_rows_to_tell(name: str) -> None:
+    assert estimates.of(registry.get(name), "run", "default", {}).rows is None
