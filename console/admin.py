@@ -15,11 +15,12 @@ from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from . import history
 from .controls import VERBS
 from .models import Health, Kind, Migration, Run, SchemaMigration
-from .runfilters import MigrationFilter, RequesterFilter
+from .runfilters import HostFilter, MigrationFilter, RequesterFilter
 from .templatetags.console import ago, badge, duration
 from .tools import migration_url
 from .views import (
@@ -41,6 +42,8 @@ from .views.page import NO_NUL, ConsoleAdmin, has_nul, scripts
 
 View = Callable[..., HttpResponseBase]
 
+_require_safe_or_post = require_http_methods(["GET", "HEAD", "POST"])
+
 
 class PagesAdmin(ConsoleAdmin):
     """An admin class whose pages are views of ours."""
@@ -57,8 +60,8 @@ class PagesAdmin(ConsoleAdmin):
                 return HttpResponseBadRequest(NO_NUL)
             return view(self, request, *args, **kwargs)
 
-        if posts is not None:
-            wrapped = require_POST(wrapped) if posts else require_safe(wrapped)
+        # Other methods would be looks that a page does not expect.
+        wrapped = {True: require_POST, False: require_safe, None: _require_safe_or_post}[posts](wrapped)
         # What is posted may hold sensitive arguments; an error report must not show them.
         return self.admin_site.admin_view(sensitive_post_parameters()(wrapped))
 
@@ -108,11 +111,15 @@ class RunAdmin(PagesAdmin):
 
     list_display = ("number", "status_badge", "migration_link", "kind_badge", "when", "took", "who")
     list_display_links = ("number",)
-    list_filter = ("status", "kind", "door", MigrationFilter, RequesterFilter)
-    search_fields = ("migration", "command_name", "reason", "requested_by", "error_message", "result")
+    list_filter = ("status", "kind", "door", MigrationFilter, RequesterFilter, HostFilter)
+    search_fields = history.TEXTS
     search_help_text = "Name, command, reason, person, result or error."
-    date_hierarchy = "requested_at"
+    date_hierarchy = history.DATE
+    # Along the indexes of the filters, which end with the time.
+    ordering = (f"-{history.DATE}", "-id")
+    paginator = history.RunPaginator
     list_per_page = 50
+    list_max_show_all = 0
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
 
@@ -125,11 +132,26 @@ class RunAdmin(PagesAdmin):
         """Without the long texts, which a list does not show."""
         return super().get_queryset(request).defer("traceback", "sealed_arguments", "arguments", "changes")
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[history.RunChangeList]:
+        """Django's list, with bounds."""
+        return history.RunChangeList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Run], search_term: str
+    ) -> tuple[QuerySet[Run], bool]:
+        """What the words find, each run once."""
+        return history.search(request, queryset, search_term), False
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Only what the list shows: a question about arguments or log would tell them bit by bit."""
+        column = lookup.partition("__")[0]
+        return column in history.ASKABLE or column not in history.COLUMNS
+
     def get_urls(self) -> list[URLPattern]:
         """Django's list; the pages of a run are ours."""
         prefix = "console_run"
         return [
-            path("", self.admin_site.admin_view(self.changelist_view), name=f"{prefix}_changelist"),
+            path("", self.admin_site.admin_view(require_safe(self.changelist_view)), name=f"{prefix}_changelist"),
             path("<str:pk>/change/", self.page(runs.show), name=f"{prefix}_change"),
             *(
                 path(f"<str:pk>/{word}/", self.page(partial(_asked, word), posts=None), name=f"{prefix}_{word}")
@@ -157,17 +179,17 @@ class RunAdmin(PagesAdmin):
         """Its number."""
         return str(run.pk)
 
-    @admin.display(description="data migration", ordering="migration")
+    @admin.display(description="data migration")
     def migration_link(self, run: Run) -> SafeString:
         """Its data migration."""
         return format_html('<a href="{}">{}</a>', migration_url("change", run.migration, run.database), run.migration)
 
-    @admin.display(description="what", ordering="kind")
+    @admin.display(description="what")
     def kind_badge(self, run: Run) -> SafeString:
         """What was asked for."""
         return badge(run.kind)
 
-    @admin.display(description="status", ordering="status")
+    @admin.display(description="status")
     def status_badge(self, run: Run) -> SafeString:
         """How it ended, or where it is."""
         return badge(run.status)
@@ -182,7 +204,7 @@ class RunAdmin(PagesAdmin):
         """How long."""
         return duration(run.elapsed) or "–"
 
-    @admin.display(description="by", ordering="requested_by")
+    @admin.display(description="by")
     def who(self, run: Run) -> str:
         """By whom, and through which door."""
         return f"{run.requested_by or '–'} ({run.door})"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.db import connections, router
-from django.db.models import Max
+from django.db.models import QuerySet, Subquery
 
 from data_migrations import registry, status
 from data_migrations.exceptions import DataMigrationError
@@ -104,33 +104,53 @@ def databases() -> list[str]:
     return sorted(allowed, key=lambda alias: (alias != "default", alias))
 
 
-def read(database: str, *, with_runs: bool = True) -> Catalogue:
-    """Everything known about the data migrations of a database; without a ledger, what the code says.
+def read(database: str, *, with_runs: bool = True, names: Collection[str] | None = None) -> Catalogue:
+    """What is known about the data migrations of a database; without a ledger, what the code says.
 
-    ``with_runs`` is False where the console's own tables cannot be read.
+    Which run was the last of each is not asked here: ``with_last_runs`` does for the rows of a page.
+
+    Args:
+        with_runs: False where the console's own tables cannot be read.
+        names: only these; all where it is None.
     """
     try:
-        statuses = status.statuses(database)
+        statuses = status.statuses(database, names)
     except DataMigrationError as error:
-        rows = [_unknown(migration) for migration in registry.all_migrations()]
-        return Catalogue(database, rows, str(error))
-    last = _last_runs(database) if with_runs else {}
+        known = [each for each in registry.all_migrations() if names is None or each.name in names]
+        return Catalogue(database, [_unknown(migration) for migration in known], str(error))
     active = active_runs(database) if with_runs else {}
     planned = planned_runs(database) if with_runs else {}
     applied = {each.name for each in statuses if each.record is not None}
-    rows = [
-        _row(each, last.get(each.name), active.get(each.name), planned.get(each.name), applied) for each in statuses
-    ]
+    if names is not None:
+        applied |= _applied_dependencies(statuses, database)
+    rows = [_row(each, active.get(each.name), planned.get(each.name), applied) for each in statuses]
     return Catalogue(database, rows)
+
+
+def find(name: str, database: str) -> Row | None:
+    """One data migration; None where neither the code nor the ledger knows it."""
+    return read(database, names=(name,)).get(name)
+
+
+def with_last_runs(rows: Iterable[Row], database: str) -> list[Row]:
+    """The same rows, each with its newest run: one query, which costs the same however many runs there are."""
+    found = list(rows)
+    last = _last_runs(database, [row.name for row in found])
+    return [replace(row, last_run=last.get(row.name)) for row in found]
+
+
+def _applied_dependencies(statuses: list[status.MigrationStatus], database: str) -> set[str]:
+    names = {name for each in statuses if each.registered for name in each.registered.depends_on}
+    if not names:
+        return set()
+    return set(AppliedMigration.objects.using(database).filter(name__in=names).values_list("name", flat=True))
 
 
 def _unknown(migration: RegisteredMigration) -> Row:
     return Row(migration.name, "broken" if migration.error else "unknown", migration, None)
 
 
-def _row(
-    each: status.MigrationStatus, last: Run | None, active: Run | None, planned: Run | None, applied: set[str]
-) -> Row:
+def _row(each: status.MigrationStatus, active: Run | None, planned: Run | None, applied: set[str]) -> Row:
     state = str(each.state)
     if active is not None and active.status == Status.RUNNING and active.kind in (Kind.RUN, Kind.REVERSE):
         # The console hears of a run before its lease can be seen, and while SQLite's file is held.
@@ -143,28 +163,31 @@ def _row(
         changed=each.changed,
         note=str(getattr(each, "note", "") or ""),
         holder=each.holder,
-        last_run=last,
         active_run=active,
         planned_run=planned,
         missing=tuple(name for name in each.registered.depends_on if name not in applied) if each.registered else (),
     )
 
 
-def _last_runs(database: str) -> dict[str, Run]:
-    newest = Run.objects.filter(database=database).order_by().values("migration").annotate(newest=Max("id"))
-    ids = [each["newest"] for each in newest]
-    return {run.migration: run for run in _light(ids)}
+def _last_runs(database: str, names: Collection[str]) -> dict[str, Run]:
+    """Each of them is one step into the index; a GROUP BY would go through all runs that there ever were."""
+    if not names:
+        return {}
+    runs = Run.objects.filter(database=database)
+    newest = [Subquery(runs.filter(migration=name).order_by("-id").values("id")[:1]) for name in names]
+    # The number that no run has keeps MySQL from taking a single subquery for a list, which may have no limit.
+    return {run.migration: run for run in _light(Run.objects.filter(pk__in=[*newest, 0]))}
 
 
-def _light(ids: Iterable[int]) -> Iterable[Run]:
-    return Run.objects.filter(pk__in=list(ids)).defer("traceback", "sealed_arguments", "arguments", "changes")
+def _light(runs: QuerySet[Run]) -> QuerySet[Run]:
+    return runs.defer("traceback", "sealed_arguments", "arguments", "changes", "samples")
 
 
 def active_runs(database: str) -> dict[str, Run]:
     """The run that waits or goes on, by migration; one that goes on before one that waits."""
     runs = Run.objects.filter(database=database, status__in=ACTIVE).order_by("-status", "id")
     found: dict[str, Run] = {}
-    for run in runs.defer("traceback", "sealed_arguments", "arguments", "changes"):
+    for run in _light(runs):
         known = found.get(run.migration)
         if known is None or (known.status != Status.RUNNING and run.status == Status.RUNNING):
             found[run.migration] = run

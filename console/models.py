@@ -167,6 +167,13 @@ class Run(models.Model):
         indexes = (
             models.Index(fields=["migration", "-id"], name="console_run_of_migration"),
             models.Index(fields=["status", "heartbeat_at"], name="console_run_stuck"),
+            # The last run of each data migration, and the history by each of its filters.
+            models.Index(fields=["database", "migration", "-id"], name="console_run_last"),
+            models.Index(fields=["status", "requested_at"], name="console_run_by_status"),
+            models.Index(fields=["kind", "requested_at"], name="console_run_by_kind"),
+            models.Index(fields=["door", "requested_at"], name="console_run_by_door"),
+            models.Index(fields=["requested_by", "requested_at"], name="console_run_by_person"),
+            models.Index(fields=["host", "requested_at"], name="console_run_by_host"),
             models.Index(fields=["status", "finished_at"], name="console_run_ended"),
         )
 

@@ -1,4 +1,4 @@
-"""Filters of the history whose choices are what is there."""
+"""Filters of the history whose choices are what the newest runs have."""
 
 from __future__ import annotations
 
@@ -10,22 +10,40 @@ from django.http import HttpRequest
 
 from .models import Run
 
+# Choices come from so many runs; looking through all of them for what is there once would take long.
+RECENT = 1_000
 MOST_CHOICES = 100
+_COLUMNS = ("migration", "requested_by", "host")
 
 
 class ValuesFilter(SimpleListFilter):
-    """One of the values that a column has; an address with another one works, too."""
+    """One of the values that a column has in the newest runs; an address with another one works, too."""
 
     column: str
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:
         """The values, by name."""
-        values = Run.objects.order_by(self.column).values_list(self.column, flat=True).distinct()
-        return [(value, value) for value in values[:MOST_CHOICES] if value]
+        rows = _recent(request)
+        if len(rows) == RECENT:
+            self.title = f"{self.title} of the newest {RECENT:,} runs"
+        values = dict.fromkeys(row[_COLUMNS.index(self.column)] for row in rows)
+        newest = [value for value in values if value][:MOST_CHOICES]
+        if (chosen := self.value()) and chosen not in newest:
+            newest.append(chosen)
+        return [(value, value) for value in sorted(newest)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
         """Those with the chosen value."""
         return queryset.filter(**{self.column: self.value()}) if self.value() else queryset
+
+
+def _recent(request: HttpRequest) -> list[tuple[str, ...]]:
+    """What the filters choose from, asked for once for all of them."""
+    found: list[tuple[str, ...]] | None = getattr(request, "_console_recent", None)
+    if found is None:
+        found = list(Run.objects.order_by("-pk").values_list(*_COLUMNS)[:RECENT])
+        request._console_recent = found  # type: ignore[attr-defined]
+    return found
 
 
 class MigrationFilter(ValuesFilter):
@@ -41,3 +59,10 @@ class RequesterFilter(ValuesFilter):
     title = "person"
     parameter_name = "by"
     column = "requested_by"
+
+
+class HostFilter(ValuesFilter):
+    """By the host of its worker."""
+
+    title = "host"
+    parameter_name = column = "host"

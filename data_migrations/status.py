@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import connections
 from django.db.migrations.recorder import MigrationRecorder
@@ -51,19 +53,20 @@ class MigrationStatus:
     """A sentence about what does not fit together, or empty."""
 
 
-def statuses(using: str) -> list[MigrationStatus]:
-    """Every registered and every recorded data migration, by name.
+def statuses(using: str, names: Collection[str] | None = None) -> list[MigrationStatus]:
+    """Every registered and every recorded data migration, or those of the given names, by name.
 
     Raises:
         InvalidArgument, DatabaseUnavailable, LedgerMissing.
     """
     databases.require(using)
     ledger.require_tables(using)
-    records = ledger.applied(using)
-    leases = {lease.name: lease for lease in Lease.objects.using(using)}
-    code = {migration.name: migration for migration in registry.all_migrations()}
+    asked: dict[str, Any] = {} if names is None else {"name__in": names}
+    records = {record.name: record for record in AppliedMigration.objects.using(using).filter(**asked)}
+    leases = {lease.name: lease for lease in Lease.objects.using(using).filter(**asked)}
+    code = {each.name: each for each in registry.all_migrations() if names is None or each.name in names}
     faked = _run_by_applied_migrations(using)
-    begun = set(Checkpoint.objects.using(using).filter(batches__gt=0).values_list("name", flat=True))
+    begun = set(Checkpoint.objects.using(using).filter(batches__gt=0, **asked).values_list("name", flat=True))
     now = databases.now(using)
     found = []
     for name in sorted(code.keys() | records.keys()):

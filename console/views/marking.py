@@ -45,7 +45,7 @@ def _show(
     for name in names:
         allowed = admin.has_kind_permission(request, kind, find(name))
         require(allowed, f"{WORDS[kind]} {name}")
-    known = catalogue.read(database)
+    known = catalogue.read(database, names=names)
     rows = [row for row in (known.get(name) for name in names) if row is not None]
     refused = {row.name: why for row in rows if (why := tools.why_not(kind, row))}
     able = [row for row in rows if row.name not in refused]
@@ -54,7 +54,7 @@ def _show(
     if confirmed and form.is_valid() and able:
         if _do(request, kind, able, database, form.cleaned_data["reason"]):
             return HttpResponseRedirect(back)
-        known = catalogue.read(database)
+        known = catalogue.read(database, names=names)
     title = _title(kind, able)
     return render(
         admin,

@@ -59,7 +59,7 @@ def dependencies(row: catalogue.Row, database: str) -> list[dict[str, Any]]:
     """What must be applied first, each with its state."""
     if row.registered is None or not row.registered.depends_on:
         return []
-    known = catalogue.read(database)
+    known = catalogue.read(database, names=row.registered.depends_on)
     found = []
     for name in row.registered.depends_on:
         other = known.get(name)

@@ -35,7 +35,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest) -> HttpResponse:
     rows = [row for row in without_state if not state or state in (row.look, row.plan)]
     page = Paginator(rows, PER_PAGE).get_page(request.GET.get("p"))
     if readable:
-        page.object_list = _with_usual(list(page.object_list), database)
+        page.object_list = _with_usual(catalogue.with_last_runs(page.object_list, database), database)
     return render(
         admin,
         request,
@@ -45,6 +45,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest) -> HttpResponse:
         modules=("live",),
         catalogue=found,
         page=page,
+        page_range=page.paginator.get_elided_page_range(page.number),
         query=query,
         states=_states(query, without_state),
         apps=query.choices("app", found.apps()),

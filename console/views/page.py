@@ -119,7 +119,7 @@ def row_or_404(name: str, database: str) -> Row:
     Raises:
         Http404: neither the code nor the ledger knows it.
     """
-    row = catalogue.read(database).get(name)
+    row = catalogue.find(name, database)
     if row is None:
         raise Http404(f"There is no data migration {name!r}.")
     return row

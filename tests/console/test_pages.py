@@ -104,7 +104,7 @@ def test_none_match_offers_to_clear(client_of_ana: Client):
 
 
 def test_none_registered_says_how_to_write_one(client_of_ana: Client, monkeypatch):
-    monkeypatch.setattr("console.catalogue.status.statuses", lambda using: [])
+    monkeypatch.setattr("console.catalogue.status.statuses", lambda database, names=None: [])
     html = text(client_of_ana.get(LIST))
     assert "No data migrations yet" in html
     assert "IdempotentCommand" in html
