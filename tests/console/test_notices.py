@@ -79,6 +79,19 @@ def test_the_notice_is_part_of_the_transaction_of_the_status() -> None:
     assert not Notice.objects.exists()
 
 
+def test_a_process_that_ends_between_status_and_notice_leaves_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = RunFactory.create(running=True)
+
+    def killed(*args: Any) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(notices, "_write", killed)
+    with pytest.raises(SystemExit):
+        end(run)
+    run.refresh_from_db()
+    assert run.status == Status.RUNNING
+
+
 def test_a_run_that_took_long_is_told_and_one_that_did_not_is_not(told: Any) -> None:
     long_ago = timezone.now() - timedelta(minutes=10, seconds=1)
     end(RunFactory.create(running=True), Status.SUCCEEDED)
@@ -291,6 +304,7 @@ def test_an_error_of_ours_does_not_keep_the_status_from_being_written(
 
 def test_an_error_of_the_database_does_not_spoil_the_transaction_around(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: Any, **kwargs: Any) -> None:
+        Notice.objects.create(event="failed", channel="email", once_key="half done", subject="", text="")
         with connections[spool.alias()].cursor() as cursor:
             cursor.execute("SELECT * FROM there_is_no_such_table")
 
@@ -301,6 +315,7 @@ def test_an_error_of_the_database_does_not_spoil_the_transaction_around(monkeypa
         Run.objects.filter(pk=run.pk).update(note="afterwards")
     run.refresh_from_db()
     assert (run.status, run.note) == (Status.FAILED, "afterwards")
+    assert not Notice.objects.exists()
 
 
 # What it says

@@ -202,7 +202,7 @@ def test_a_server_that_hangs_holds_up_neither_the_worker_nor_other_channels(
 ) -> None:
     change(settings, NOTIFY_URLS={"chat": web.url}, NOTIFY_TIMEOUT_SECONDS=60)
     server.talks.clear()
-    mailed, posted = noticed(), noticed("chat")
+    mailed, posted, next_one = noticed(), noticed("chat"), noticed()
     lively = presence.Presence(Process.current())
     lively.tick()
     server.is_asked.wait(20)
@@ -212,9 +212,13 @@ def test_a_server_that_hangs_holds_up_neither_the_worker_nor_other_channels(
     lively.tick()
     run.refresh_from_db()
     assert run.status != "running"
+    # Nor does another channel's thread take up what would hang as well.
+    outbox._threads["chat"].join(20)
+    assert not outbox._threads["chat"].is_alive()
     assert server.connections == 1
     server.talks.set()
-    until(lambda: Notice.objects.get(pk=mailed.pk).sent_at)
+    for notice in (mailed, next_one):
+        until(lambda pk=notice.pk: Notice.objects.get(pk=pk).sent_at)
     outbox._threads["email"].join(20)
 
 
@@ -473,6 +477,18 @@ def test_secrets_in_the_address_of_a_service_are_masked_in_its_errors(settings: 
         channels._apprise(url, "subject", "text")
     assert not [word for word in ("very-secret-token", "hook-4711", "another secret", url) if word in str(caught.value)]
     assert channels._secrets("slack://TokenA1/TokenB2/TokenC3/#ops") >= {"TokenA1", "TokenB2", "TokenC3"}
+
+
+def test_an_error_that_holds_the_address_of_a_service_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    import apprise
+
+    def broken(self: Any, **kwargs: Any) -> None:
+        raise RuntimeError("cannot post to https://127.0.0.1/hook-4711 with very-secret-token")
+
+    monkeypatch.setattr(apprise.Apprise, "notify", broken)
+    with pytest.raises(NotSent) as caught:
+        channels._apprise("json://anna:very-secret-token@127.0.0.1/hook-4711", "subject", "text")
+    assert str(caught.value) == "RuntimeError: cannot post to https://127.0.0.1/******** with ********"
 
 
 def test_an_address_that_apprise_does_not_know_is_said_without_it() -> None:

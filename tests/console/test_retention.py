@@ -99,7 +99,9 @@ def test_what_is_not_at_its_end_keeps_its_log_and_its_row(status: Status) -> Non
     run = a_run(400, status=status)
     for _ in range(3):
         a_run(300)
-    retention.prune(Limits(logs_days=1, logs_bytes=0, runs_days=1, runs=1))
+    limits = Limits(logs_days=1, logs_bytes=0, runs_days=1, runs=1)
+    assert retention.plan(limits).logs == 3
+    retention.prune(limits)
     run.refresh_from_db()
     assert run.log_pruned_at is None
     assert len(logs.read(run).lines) == 3
