@@ -14,10 +14,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, HttpR
 from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from . import history
+from .compare import RECORDS
 from .controls import VERBS
 from .models import Health, Kind, Migration, Run, SchemaMigration
 from .runfilters import HostFilter, MigrationFilter, RequesterFilter
@@ -25,7 +27,9 @@ from .templatetags.console import ago, badge, duration
 from .tools import migration_url
 from .views import (
     approval,
+    compare,
     control,
+    export,
     health,
     log,
     marking,
@@ -105,11 +109,15 @@ def _asked(word: str, admin: PagesAdmin, request: HttpRequest, pk: str) -> HttpR
     return control.ask(admin, request, pk, word)
 
 
+EXPORTS = (("csv", "CSV"), ("json", "JSON"), ("jsonl", "JSON lines"))
+
+
 @admin.register(Run)
 class RunAdmin(PagesAdmin):
     """The history of runs, and the page of each."""
 
-    list_display = ("number", "status_badge", "migration_link", "kind_badge", "when", "took", "who")
+    change_list_template = "admin/console/run/change_list.html"
+    list_display = ("chosen", "number", "status_badge", "migration_link", "kind_badge", "when", "took", "who")
     list_display_links = ("number",)
     list_filter = ("status", "kind", "door", MigrationFilter, RequesterFilter, HostFilter)
     search_fields = history.TEXTS
@@ -152,6 +160,9 @@ class RunAdmin(PagesAdmin):
         prefix = "console_run"
         return [
             path("", self.admin_site.admin_view(require_safe(self.changelist_view)), name=f"{prefix}_changelist"),
+            path("export/<str:form>/", self.page(export.download), name=f"{prefix}_export"),
+            path("compare/", self.page(compare.show), name=f"{prefix}_compare"),
+            path("<str:pk>/compare/", self.page(compare.show), name=f"{prefix}_compare_with"),
             path("<str:pk>/change/", self.page(runs.show), name=f"{prefix}_change"),
             *(
                 path(f"<str:pk>/{word}/", self.page(partial(_asked, word), posts=None), name=f"{prefix}_{word}")
@@ -172,7 +183,16 @@ class RunAdmin(PagesAdmin):
         """Django's own, under a plain title."""
         if has_nul(request):
             return HttpResponseBadRequest(NO_NUL)
-        return super().changelist_view(request, {"title": "Runs", **(extra_context or {})})
+        return super().changelist_view(request, {"title": "Runs", "exports": EXPORTS, **(extra_context or {})})
+
+    @admin.display(description=format_html('<span class="visually-hidden">{}</span>', "Compare"))
+    def chosen(self, run: Run) -> SafeString:
+        """A box to tick, for the form that compares two of them."""
+        return format_html(
+            '<input type="checkbox" name="run" value="{}" form="console-compare" aria-label="Compare run {}">',
+            run.pk,
+            run.pk,
+        )
 
     @admin.display(description="run", ordering="id")
     def number(self, run: Run) -> str:
@@ -181,13 +201,18 @@ class RunAdmin(PagesAdmin):
 
     @admin.display(description="data migration")
     def migration_link(self, run: Run) -> SafeString:
-        """Its data migration."""
-        return format_html('<a href="{}">{}</a>', migration_url("change", run.migration, run.database), run.migration)
+        """Its data migration, and the reason that was given."""
+        link = format_html('<a href="{}">{}</a>', migration_url("change", run.migration, run.database), run.migration)
+        if not run.reason:
+            return link
+        return format_html('{}<span class="console-description">{}</span>', link, Truncator(run.reason).chars(100))
 
     @admin.display(description="what")
     def kind_badge(self, run: Run) -> SafeString:
-        """What was asked for."""
-        return badge(run.kind)
+        """What was asked for; of a mark, what it made of the record."""
+        if run.kind not in RECORDS:
+            return badge(run.kind)
+        return format_html('{}<span class="console-description">{}</span>', badge(run.kind), RECORDS[run.kind])
 
     @admin.display(description="status")
     def status_badge(self, run: Run) -> SafeString:

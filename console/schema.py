@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 from django.db.migrations.exceptions import CircularDependencyError, InconsistentMigrationHistory, NodeNotFoundError
 from django.db.migrations.migration import Migration
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.utils import Error
 
 from data_migrations import ledger, registry
@@ -114,6 +115,42 @@ def read(database: str) -> Overview:
             )
         )
     return Overview(database, rows + _not_in_code(loader, recorded), problems)
+
+
+@dataclass(frozen=True)
+class Around:
+    """A Django migration that a data migration has to do with. ``relation`` is "run by" or "needs"."""
+
+    relation: str
+    name: str
+    state: str
+
+
+def around(migration: RegisteredMigration, database: str) -> list[Around]:
+    """The Django migrations that run a data migration, and those that it needs, with their state in one database."""
+    loader = DiskLoader(None, load=False, ignore_no_migrations=True)
+    loader.load_disk()
+    run_by = [
+        key
+        for key, each in sorted(loader.disk_migrations.items())
+        for operation in flat(each.operations)
+        if isinstance(operation, RunDataMigration) and operation.command_name == migration.command_name
+    ]
+    needed = [tuple(key) for key in getattr(migration.command_class, "requires_schema", ())]
+    if not (run_by or needed):
+        return []
+    try:
+        applied: Any = MigrationRecorder(connections[database]).applied_migrations()
+    except (Error, ImproperlyConfigured):
+        applied = None
+    named = [("run by", key) for key in run_by] + [("needs", key) for key in needed]
+    return [Around(relation, ".".join(key), _state(key, applied)) for relation, key in named]
+
+
+def _state(key: tuple[str, ...], applied: Any) -> str:
+    if applied is None:
+        return "unknown"
+    return "applied" if key in applied else "pending"
 
 
 def _load(database: str, problems: list[str]) -> DiskLoader:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -39,11 +39,25 @@ class Query:
         return f"?{urlencode(values)}" if values else "?"
 
     def choices(
-        self, key: str, values: Sequence[str], *, selected: str | None = None, every: bool = True
+        self,
+        key: str,
+        values: Sequence[str],
+        *,
+        selected: str | None = None,
+        every: bool = True,
+        counts: Mapping[str, int] | None = None,
     ) -> list[Choice]:
-        """One for each value, with "All" before them; none where there is nothing to choose from."""
+        """One for each value, with "All" before them; none where there is nothing to choose from.
+
+        ``counts`` tells how many rows each leaves; what is not in it leaves none.
+        """
         if len(values) < 2:
             return []
         now = self.values[key] if selected is None else selected
         first = [Choice("All", None, self.url(**{key: ""}), not now)] if every else []
-        return first + [Choice(value, None, self.url(**{key: value}), value == now) for value in values]
+        return first + [
+            Choice(
+                value, None if counts is None else counts.get(value, 0), self.url(**{key: value}), value == now, value
+            )
+            for value in values
+        ]

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
-from asgiref.sync import sync_to_async
-from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, JsonResponse, StreamingHttpResponse
 from django.utils.cache import patch_cache_control
 
@@ -19,6 +15,7 @@ from console.states import FINISHED, Status
 from data_migrations import clock
 
 from .page import ConsoleAdmin, tagged
+from .pieces import streamed
 from .runs import get_or_404
 
 MOST_LINES = 2000
@@ -151,22 +148,11 @@ def groups(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
     return response
 
 
-async def _without_blocking(pieces: Iterator[str]) -> AsyncIterator[str]:
-    """The same pieces for an asynchronous server, a few at a time."""
-    take = sync_to_async(lambda: "".join(islice(pieces, 16)))
-    while some := await take():
-        yield some
-
-
 def download(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> StreamingHttpResponse:
     """The whole log as a text file, sent while it is read."""
     require(admin.has_view_permission(request) and admin.has_view_log_permission(request), "read this log")
     run = get_or_404(pk)
-    pieces: Any = logs.download(run)
-    if isinstance(request, ASGIRequest):
-        # A plain iterator would be read to its end before the first byte leaves.
-        pieces = _without_blocking(pieces)
-    response = StreamingHttpResponse(pieces, content_type="text/plain; charset=utf-8")
+    response = StreamingHttpResponse(streamed(request, logs.download(run)), content_type="text/plain; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="run-{run.pk}.log"'
     response["X-Content-Type-Options"] = "nosniff"
     patch_cache_control(response, private=True, no_store=True)

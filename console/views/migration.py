@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
-from console import catalogue, chart, differences, tools, usual
+from console import catalogue, chart, differences, schema, tools, usual
 from console.appearance import look
 from console.differences import Difference
 from console.models import Run
@@ -48,6 +48,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
         last_success=_applying_run(row, database),
         active=row.active_run is not None or row.planned_run is not None or row.state == "running",
         narrowed=narrowed(row.registered),
+        around=_around(row, database),
         difference=_difference(row, database),
         quarantine=quarantine.of(admin, request, name, database),
         sees_log=admin.has_view_log_permission(request),
@@ -85,6 +86,17 @@ def _applying_run(row: catalogue.Row, database: str) -> Run | None:
         .defer("traceback")
         .first()
     )
+
+
+def _around(row: catalogue.Row, database: str) -> list[tuple[str, schema.Around, str]]:
+    """The Django migrations that it has to do with, each with the words before it and where it is shown."""
+    if row.registered is None:
+        return []
+    page, words = reverse("admin:console_schemamigration_changelist"), {"run by": "Run by", "needs": "Needs"}
+    return [
+        (words[each.relation], each, f"{page}?{urlencode({'database': database, 'q': each.name})}")
+        for each in schema.around(row.registered, database)
+    ]
 
 
 def _difference(row: catalogue.Row, database: str) -> Difference | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -48,7 +49,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest) -> HttpResponse:
         page_range=page.paginator.get_elided_page_range(page.number),
         query=query,
         states=_states(query, without_state),
-        apps=query.choices("app", found.apps()),
+        apps=query.choices("app", found.apps(), counts=_app_counts(query, found)),
         databases=query.choices("database", catalogue.databases(), selected=database, every=False),
         database=database,
         problems=problems,
@@ -59,6 +60,12 @@ def show(admin: ConsoleAdmin, request: HttpRequest) -> HttpResponse:
         clear_url=query.url(q="", state="", app=""),
         page_url=query.url(p="{}").replace("%7B%7D", ""),
     )
+
+
+def _app_counts(query: Query, found: catalogue.Catalogue) -> Counter[str]:
+    """How many rows each app would leave with the rest of the question."""
+    state = query.values["state"]
+    return Counter(row.app for row in found.matching(text=query.values["q"]) if not state or row.look == state)
 
 
 def _with_usual(rows: Sequence[catalogue.Row], database: str) -> list[catalogue.Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from django.core.paginator import Paginator
@@ -34,9 +35,11 @@ def show(admin: ConsoleAdmin, request: HttpRequest) -> HttpResponse:
         raise Http404(f"There is no database {database!r}.")
     query = Query(request, KEYS, database, known[0])
     found = schema.read(database)
-    matching = [row for row in found.rows if _matches(row, query)]
-    chosen = SHOWN.get(query.values["show"])
-    rows = [row for row in matching if chosen is None or chosen[1](row)]
+    with_text = [row for row in found.rows if _has_words(row, query.values["q"])]
+    app = query.values["app"]
+    matching = [row for row in with_text if not app or row.app == app]
+    is_shown = SHOWN.get(query.values["show"], ("", bool))[1]
+    rows = [row for row in matching if is_shown(row)]
     return render(
         admin,
         request,
@@ -48,7 +51,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest) -> HttpResponse:
         counts=_counts(found),
         query=query,
         shown=_shown(query, matching),
-        apps=query.choices("app", found.apps()),
+        apps=query.choices("app", found.apps(), counts=Counter(row.app for row in with_text if is_shown(row))),
         databases=query.choices("database", known, selected=database, every=False),
         database=database,
         # The pages of data migrations are those of databases that hold data.
@@ -58,11 +61,10 @@ def show(admin: ConsoleAdmin, request: HttpRequest) -> HttpResponse:
     )
 
 
-def _matches(row: Row, query: Query) -> bool:
-    app, words = query.values["app"], query.values["q"].casefold().split()
+def _has_words(row: Row, asked: str) -> bool:
     hanging = [text for each in (*row.runs, *row.needed_by) for text in (each.name, each.command_name)]
     text = " ".join((f"{row.app}.{row.name}", *row.operations, *hanging)).casefold()
-    return (not app or row.app == app) and all(word in text for word in words)
+    return all(word in text for word in asked.casefold().split())
 
 
 def _shown(query: Query, rows: list[Row]) -> list[Choice]:

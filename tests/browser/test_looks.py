@@ -39,6 +39,25 @@ for number, fields in enumerate(states):
 print(run.pk)
 """
 
+CHANGED_NAME = "normalize_customer_emails_v1_2026_11_02"
+# Applied with another source, after a few runs: there is a difference to show, a chart, and what is usual.
+CHANGED = f"""
+from datetime import timedelta
+from django.utils import timezone
+from console.models import Run
+from data_migrations import ledger, registry
+from data_migrations.models import AppliedSource
+from data_migrations.reporting import Door
+now = timezone.now()
+for seconds, kind, status in ((40, "dry_run", "succeeded"), (12, "run", "failed"), (232, "run", "succeeded"),
+    (250, "run", "succeeded"), (552, "run", "succeeded")):
+    Run.objects.create(migration="{CHANGED_NAME}", kind=kind, status=status, requested_by="ana", reason="to look at",
+        started_at=now - timedelta(seconds=seconds), finished_at=now)
+ledger.record("{CHANGED_NAME}", using="default", by="ana", door=Door.WORKER, checksum="c" * 64)
+source = registry.get("{CHANGED_NAME}").source
+AppliedSource.objects.create(checksum="c" * 64, text=source.replace("def ", "async def "), seen_at=now)
+"""
+
 
 # A run that somebody else asked for, and one whose time has not come.
 PLANNED = f"""
@@ -66,6 +85,7 @@ def finished(site: Site, browser: Any) -> Iterator[dict[str, int]]:
     failed = steps.ask(page, site, FAILING)
     steps.wait_for_status(page, "Failed")
     told = int(site.manage("shell", "-c", TOLD).stdout.split()[-1])
+    site.manage("shell", "-c", CHANGED)
     waiting, scheduled = map(int, site.manage("shell", "-c", PLANNED).stdout.split()[-2:])
     yield {"dry": dry, "failed": failed, "told": told, "waiting": waiting, "scheduled": scheduled}
     page.context.close()
@@ -80,6 +100,11 @@ def addresses(site: Site, finished: dict[str, int]) -> dict[str, str]:
         "failed migration": steps.migration_url(site, FAILING),
         "form": steps.migration_url(site, WATCHED, "run"),
         "mark": steps.migration_url(site, WATCHED, "mark"),
+        "changed migration": steps.migration_url(site, CHANGED_NAME),
+        "compare": f"{run}/compare/?run={finished['dry']}&run={finished['failed']}",
+        "compare with": f"{run}/{finished['dry']}/compare/",
+        "schema migrations": f"{site.url}/admin/console/schemamigration/",
+        "no schema migration": f"{site.url}/admin/console/schemamigration/?q=nothing",
         "health": f"{site.url}/admin/console/health/",
         "dry run": f"{run}/{finished['dry']}/change/",
         "failed run": f"{run}/{finished['failed']}/change/",

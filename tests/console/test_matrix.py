@@ -114,6 +114,9 @@ PAGES: dict[str, Page] = {
     # 501: the library is not installed.
     "console_health_metrics": Page("", ("view_health",), fine=(200, 501), outside=401),
     "console_run_changelist": Page("", VIEW, query="q=sentinel"),
+    "console_run_export": Page("csv", VIEW),
+    "console_run_compare": Page("", VIEW, query="run=1", fine=(200, 404)),
+    "console_run_compare_with": Page("failed", VIEW),
     "console_run_change": Page("failed", VIEW),
     "console_run_state": Page("failed", VIEW),
     "console_run_log": Page("failed", READ),

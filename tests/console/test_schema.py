@@ -16,7 +16,7 @@ from django.test import Client
 
 from console import schema
 from console.schema import Overview, Row
-from data_migrations import ledger
+from data_migrations import ledger, registry
 from data_migrations.reporting import Door
 from tests.console.pages import INCREMENT, address, person
 
@@ -245,3 +245,34 @@ def test_it_takes_the_permission_to_view_and_only_shows(client_of_ana: Client, v
     assert other.get(PAGE).status_code == 403
     assert PAGE not in other.get("/admin/").content.decode()
     assert f'href="{PAGE}"' in viewer.get("/admin/").content.decode()
+
+
+def test_the_page_of_a_data_migration_shows_what_runs_it_and_what_it_needs(three: None, client_of_ana: Client) -> None:
+    html = client_of_ana.get(address("change")).content.decode()
+    link = f'Run by <a href="{PAGE}?database=default&amp;q=testapp.0002_run_increment" dir="ltr">'
+    assert re.search(re.escape(link) + r"testapp.0002_run_increment</a> <span[^>]*console-tone-quiet", html)
+    apply("0002_run_increment")
+    html = client_of_ana.get(address("change")).content.decode()
+    assert re.search(re.escape(link) + r"testapp.0002_run_increment</a> <span[^>]*console-tone-good", html)
+    html = client_of_ana.get(address("change", "needs_schema_2026_01_05")).content.decode()
+    assert re.search(r"Needs <a [^>]+>testapp.9999_future</a> <span[^>]*console-tone-quiet", html)
+    assert "Schema migrations</dt>" not in client_of_ana.get(address("change", "verified_2026_01_07")).content.decode()
+
+
+def test_apps_have_their_counts(three: None, client_of_ana: Client) -> None:
+    html = client_of_ana.get(PAGE + "?show=destructive&q=remove").content.decode()
+    assert '<option value="testapp">testapp (1)</option>' in html
+    assert '<option value="sessions">sessions (0)</option>' in html
+
+
+def test_apps_have_their_counts_in_the_list_of_data_migrations(client_of_ana: Client, settings: Any) -> None:
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "tests.oddapp"]
+    registry.reset()
+    try:
+        html = client_of_ana.get("/admin/console/migration/?q=increment&state=pending").content.decode()
+        one = client_of_ana.get("/admin/console/migration/?q=increment&state=pending&app=testapp").content.decode()
+    finally:
+        registry.reset()
+    rows = one.count(' id="row-')
+    assert f'<option value="testapp">testapp ({rows})</option>' in html
+    assert '<option value="oddapp">oddapp (0)</option>' in html
