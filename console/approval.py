@@ -166,12 +166,13 @@ def expire(now: datetime) -> int:
 
 def expire_one(run_id: int, now: datetime) -> bool:
     """Cancel one run, if it still waits and its time is over."""
-    return states.transition(
-        run_id,
-        Status.CANCELLED,
-        expect=Status.WAITING,
-        where={"approval_expires_at__lte": now},
-        finished_at=now,
-        sealed_arguments="",
-        note=EXPIRED,
-    )
+    with states.locked(run_id):
+        return states.transition(
+            run_id,
+            Status.CANCELLED,
+            expect=Status.WAITING,
+            where={"approval_expires_at__lte": now},
+            finished_at=now,
+            sealed_arguments="",
+            note=EXPIRED,
+        )

@@ -111,14 +111,17 @@ def forget(run_id: int) -> None:
 
 def release(run_id: int, now: datetime) -> bool:
     """Put a scheduled run whose time has come into the queue. False: it has not, or somebody else was faster."""
-    return states.transition(
-        run_id,
-        Status.ENQUEUED,
-        expect=Status.SCHEDULED,
-        where={"start_at__lte": now},
-        enqueued_at=now,
-        rung_at=now,
-    )
+    if not Run.objects.filter(pk=run_id, status=Status.SCHEDULED, start_at__lte=now).exists():
+        return False
+    with states.locked(run_id):
+        return states.transition(
+            run_id,
+            Status.ENQUEUED,
+            expect=Status.SCHEDULED,
+            where={"start_at__lte": now},
+            enqueued_at=now,
+            rung_at=now,
+        )
 
 
 def release_due(now: datetime) -> list[int]:

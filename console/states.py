@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
@@ -81,6 +82,18 @@ def listen(statuses: Iterable[Status], listener: Listener) -> None:
         heard = _listeners.setdefault(status, [])
         if listener not in heard:
             heard.append(listener)
+
+
+@contextmanager
+def locked(run_id: int) -> Iterator[None]:
+    """A transaction in which the run's row is locked, by its key and before any of its indexes.
+
+    Two that change a status at once would else wait for each other on MariaDB, and one of them would be thrown out.
+    """
+    model: type[Run] = apps.get_model("console", "Run")
+    with transaction.atomic(using=router.db_for_write(model)):
+        list(model.objects.select_for_update().filter(pk=run_id).values_list("pk"))
+        yield
 
 
 def transition(

@@ -75,7 +75,7 @@ def test_a_run_that_was_cancelled_does_not_start(clusters: Callable[..., Cluster
 def test_a_window_that_closes_frees_the_worker_and_the_run_goes_on_when_it_opens(
     clusters: Callable[..., Cluster],  # noqa: F811
 ) -> None:
-    Item.objects.bulk_create([Item(name=str(number)) for number in range(117)])
+    Item.objects.bulk_create([Item(name=f"more {number}") for number in range(117)])
     # Closed from the next full minute on, for at least a minute.
     now = clock.aware(timezone.now()).astimezone(timezone.get_default_timezone())
     if now.second > 40:
