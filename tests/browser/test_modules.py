@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.browser.site import Site
+from tests.console.test_ansi import CASES
 
 pytestmark = pytest.mark.browser
 
@@ -65,22 +66,7 @@ def test_the_pace_slows_down_and_speeds_up(page: Any) -> None:
     assert delays == [250, 500, 1000, 2000, 4000, 5000, 5000, 250]
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("plain", [["plain", []]]),
-        ("\x1b[31mred\x1b[0m", [["red", ["ansi-red"]]]),
-        (
-            "a\x1b[1;92mb\x1b[22mc\x1b[39md",
-            [["a", []], ["b", ["ansi-bold", "ansi-green"]], ["c", ["ansi-green"]], ["d", []]],
-        ),
-        ("\x1b[31m\x1b[34mblue", [["blue", ["ansi-blue"]]]),
-        ("\x1b[38;5;196mx\x1b[38;2;1;2;3my", [["x", []], ["y", []]]),
-        ("\x1b[2J\x1b[10;10Hmoved\x1b]8;;https://x\x07link\x1b]8;;\x07", [["moved", []], ["link", []]]),
-        ("\x1b[31", [["\u241b[31", []]]),
-        ("\x1b[mx", [["x", []]]),
-    ],
-)
+@pytest.mark.parametrize(("text", "expected"), CASES)
 def test_only_colours_of_the_list_become_classes(page: Any, text: str, expected: list[Any]) -> None:
     found = page.evaluate(
         """async (text) => {
@@ -90,3 +76,100 @@ def test_only_colours_of_the_list_become_classes(page: Any, text: str, expected:
         text,
     )
     assert found == expected
+
+
+def test_lines_are_named_by_the_address(page: Any) -> None:
+    found = page.evaluate(
+        """async (addresses) => {
+            const { named, hashOf } = await import("/static/console/address.js");
+            return addresses.map(([hash, search]) => {
+                const range = named({ hash, search });
+                return range && [range.first, range.last, hashOf(range)];
+            });
+        }""",
+        [
+            ["#L120", ""], ["#L120-L180", ""], ["#L180-120", "?around=5"], ["", "?around=5"],
+            ["", "?level=x&around=5-9"],
+            ["#L0", ""], ["#Lx", ""], ["#L1-L2-L3", ""], ["#L" + "9" * 30, ""], ["", ""], ["#L1<script>", ""],
+        ],
+    )  # fmt: skip
+    assert found[:5] == [
+        [120, 120, "#L120"], [120, 180, "#L120-L180"], [120, 180, "#L120-L180"], [5, 5, "#L5"], [5, 9, "#L5-L9"],
+    ]  # fmt: skip
+    assert found[5:] == [None] * 6
+
+
+def folds(page: Any, script: str) -> Any:
+    """What a script gives of an outline with a failed group 10–20 that has 12–15 in it, and an open one from 30."""
+    return page.evaluate(
+        """async (script) => {
+            const { Folds } = await import("/static/console/folds.js");
+            const folds = new Folds();
+            const groups = [
+                [10, 20, "One", 0, true, false], [12, 15, "In", 1, true, false], [30, null, "Two", 0, false, false],
+            ];
+            folds.set({ groups, through: 40 });
+            return eval(script);
+        }""",
+        script,
+    )
+
+
+def test_folded_groups_hide_their_lines_and_no_heading(page: Any) -> None:
+    hidden = "folds.toggle(12); folds.toggle(30); [9, 12, 13, 15, 16, 30, 31, 1e9].filter((line) => folds.hides(line))"
+    assert folds(page, hidden) == [13, 15, 31, 1e9]
+    assert folds(page, "folds.toggle(10); folds.toggle(12); folds.skip(1)") == "11-20"
+    assert folds(page, "folds.foldAll(true); folds.skip(100, 1)") == "31-999999999999999"
+    assert folds(page, "folds.foldAll(true); folds.reveal(13); [11, 13, 31].map((line) => folds.hides(line))") == [
+        False, False, True,
+    ]  # fmt: skip
+    assert folds(page, "folds.reveal(10)") is False
+    assert folds(page, "[5, 10, 11, 12, 13, 16, 21, 30, 31].map((line) => folds.depth(line))") == [
+        0, 0, 1, 1, 2, 1, 0, 0, 1,
+    ]  # fmt: skip
+
+
+def test_the_rank_of_a_line_passes_over_what_is_hidden_and_back(page: Any) -> None:
+    there_and_back = """folds.toggle(10); folds.toggle(30);
+        [1, 10, 21, 25, 30].map((line) => [folds.rank(line), folds.unrank(folds.rank(line))])"""
+    assert folds(page, there_and_back) == [[1, 1], [10, 10], [11, 21], [15, 25], [20, 30]]
+    assert folds(page, "folds.toggle(30); [folds.rank(5000), folds.unrank(5000)]") == [30, 30]
+
+
+def test_live_lines_begin_and_end_groups_and_folds_stay(page: Any) -> None:
+    live = """folds.toggle(30);
+        [[41, 0, "g", "Inner"], [42, 0, "o", "x"], [43, 0, "r", "no"], [44, 0, "x", ""], [45, 0, "h", ""]]
+            .concat([[46, 0, "h", ""], [47, 0, "g", "New"]]).forEach((line) => folds.add(line));
+        [folds.groups.slice(2).map((group) => [group.first, group.last, group.title, group.depth, group.failed]),
+            folds.hides(44), folds.hides(46), folds.isStale]"""
+    assert folds(page, live) == [
+        [[30, 45, "Two", 0, True], [41, 44, "Inner", 1, True], [47, None, "New", 0, False]], True, False, False,
+    ]  # fmt: skip
+    # An outline that was made before is completed by what was heard meanwhile.
+    late = """folds.add([41, 0, "h", ""]); folds.add([42, 0, "g", "New"]);
+        folds.set({ groups: [[30, null, "Two", 0, false, false]], through: 40 });
+        folds.groups.map((group) => [group.first, group.last])"""
+    assert folds(page, late) == [[30, 41], [42, None]]
+    assert folds(page, 'folds.add([60, 0, "o", "x"]); folds.isStale') is True
+    assert folds(page, 'folds.add([41, 0, "a", "Attempt 2"]); folds.isStale') is True
+
+
+def test_a_search_is_shown_across_colours_and_whatever_the_case(page: Any) -> None:
+    found = page.evaluate(
+        """async () => {
+            const { Marks } = await import("/static/console/marks.js");
+            const { draw } = await import("/static/console/drawing.js");
+            const time = { start: new Date(0), mode: "relative" };
+            const shown = (text, exact, ...lines) => {
+                const marks = new Marks();
+                marks.set(text, exact);
+                lines.forEach((line) => marks.draw(draw([1, "1970-01-01", "o", line], time)));
+                return [...marks.highlight].map((range) => range.toString());
+            };
+            return [
+                shown("a.b", false, "A.B a.b axb", "x \x1b[31ma\x1b[0m.b"), shown("a.b", true, "A.B a.b"),
+                shown("", false, "x"), shown("\u0130", false, "\u0130stanbul"), shown("(", false, "f(x)"),
+            ];
+        }"""
+    )
+    assert found == [["A.B", "a.b", "a.b"], ["a.b"], [], ["İ"], ["("]]

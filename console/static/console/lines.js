@@ -19,10 +19,10 @@ export class Lines {
   /**
    * @param {HTMLElement} box where the blocks go
    * @param {(line: HTMLElement, number: number) => void} decorate called for every line that is drawn
+   * @param {() => void} cleared called when all of them went
    */
-  constructor(box, decorate = () => {}) {
-    this.box = box;
-    this.decorate = decorate;
+  constructor(box, decorate = () => {}, cleared = () => {}) {
+    Object.assign(this, { box, decorate, cleared });
     this.time = { start: new Date(), mode: "relative" };
     this.weights = new WeakMap();
     this.clear();
@@ -32,6 +32,7 @@ export class Lines {
     this.box.replaceChildren();
     this.count = 0;
     this.characters = 0;
+    this.cleared();
   }
 
   /** The number of the first line in the page; null when there is none. */

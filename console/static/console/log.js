@@ -1,4 +1,5 @@
 /** The log pane of a run: follows the end, goes anywhere, keeps its place; what it shows comes from a source. */
+import { Address, hashOf } from "./address.js";
 import { ask } from "./ask.js";
 import { Choices } from "./choices.js";
 import { Finder } from "./finder.js";
@@ -8,7 +9,7 @@ import { Keys } from "./keys.js";
 import { Lines, MOST_LINES } from "./lines.js";
 import { Reading } from "./reading.js";
 import { Room } from "./room.js";
-import { Selection, hashOf, named } from "./selection.js";
+import { Selection } from "./selection.js";
 import { Signs } from "./signs.js";
 import { Source } from "./source.js";
 
@@ -27,7 +28,7 @@ class Pane {
     this.unseen = 0;
     this.over = false;
     this.folds = new Folds();
-    this.lines = new Lines(find("lines"), (line, number) => this.#decorate(line, number));
+    this.lines = new Lines(find("lines"), (line, number) => this.#decorate(line, number), () => this.finder?.marks.clear());
     this.source = new Source({ page: root.dataset.url, stream: root.dataset.streamUrl }, {
       wants: () => this.#wants(),
       heard: (page) => this.#heard(page),
@@ -45,7 +46,16 @@ class Pane {
       chosen: () => this.following && this.follow(false),
       said: (text) => this.say(text),
     });
-    this.#keys();
+    this.address = new Address(root, (range, options) => this.goTo(range.first, range.last, options));
+    new Keys(root, {
+      f: () => this.follow(!this.following),
+      w: () => this.choices.wrap(),
+      t: () => this.choices.nextTime(),
+      "/": () => this.finder.focus(),
+      n: () => this.finder.step(1),
+      N: () => this.finder.step(-1),
+      g: () => this.address.focus(),
+    });
   }
 
   get last() {
@@ -54,24 +64,6 @@ class Pane {
 
   get level() {
     return this.choices.level;
-  }
-
-  #keys() {
-    const goto = this.root.querySelector("[name=around]");
-    new Keys(this.root, {
-      f: () => this.follow(!this.following),
-      w: () => this.choices.wrap(),
-      t: () => this.choices.nextTime(),
-      "/": () => this.finder.focus(),
-      n: () => this.finder.step(1),
-      N: () => this.finder.step(-1),
-      g: () => { goto.focus(); goto.select(); },
-    });
-    goto.form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      const range = named({ hash: "", search: `?around=${goto.value.replace(/[\s,.]/g, "")}` });
-      if (range) this.goTo(range.first, range.last, { address: true });
-    });
   }
 
   async begin() {
@@ -84,28 +76,11 @@ class Pane {
     window.addEventListener("pointerup", () => { this.held = false; });
     new ResizeObserver(() => this.following && this.#toEnd()).observe(this.pane);
     this.signs.newLines.addEventListener("click", () => this.follow(true));
-    window.addEventListener("hashchange", () => this.#goToAddress(window.location));
-    document.addEventListener("click", (event) => this.#clicked(event));
-    if (!await this.#goToAddress(window.location)) await this.#tail();
+    if (!await this.address.follow()) await this.#tail();
+    this.begun = true;
     this.source.start();
     this.#outline();
     if (this.finder.field.value) this.finder.search({ jump: !window.location.hash });
-  }
-
-  async #goToAddress(address) {
-    const range = named(address);
-    if (range) await this.goTo(range.first, range.last);
-    return Boolean(range);
-  }
-
-  /** Links to lines of this log from elsewhere on the page: without a script they ask the server for that line. */
-  #clicked(event) {
-    const link = event.target.closest("a[href*='#L']");
-    if (!link || this.pane.contains(link) || event.ctrlKey || event.metaKey || event.shiftKey) return;
-    const range = link.pathname === window.location.pathname && named({ hash: link.hash, search: "" });
-    if (!range) return;
-    event.preventDefault();
-    this.goTo(range.first, range.last, { address: true });
   }
 
   #decorate(line, number) {
@@ -131,6 +106,8 @@ class Pane {
 
   /** What the source is to bring: one who reads far above the end is told how many lines came, and gets them there. */
   #wants() {
+    // Not before it is known where one begins to read.
+    if (!this.begun) return null;
     const { limit, caughtUp, high } = this.reading;
     const room = this.following || this.lines.count < MOST_LINES;
     const some = room && (this.following || this.wasCaughtUp !== false) ? limit : 0;
@@ -273,6 +250,7 @@ class Pane {
 
   /** Only lines of other levels are wanted now: stay where one is among them. */
   async refilter() {
+    if (this.finder.text) this.finder.search({ jump: false });
     const at = this.lines.at(this.pane.getBoundingClientRect().top + 2);
     if (this.following || !at) await this.#tail();
     else {
@@ -283,7 +261,6 @@ class Pane {
     this.#showNew();
     this.root.dataset.level = this.level;
     this.say(this.lines.count ? "" : "No line of that level.");
-    if (this.finder.text) this.finder.search({ jump: false });
   }
 
   /** A group was folded or unfolded (null: all of them): its heading stays where it is. */
@@ -306,10 +283,12 @@ class Pane {
     await this.follow(false);
     const hidden = this.folds.reveal(number);
     if (hidden) this.headings.show();
-    if (hidden || !this.lines.get(number)) await this.reading.reset({ around: number });
+    const there = { around: number };
+    // Somebody who wanted something else meanwhile gets that.
+    if ((hidden || !this.lines.get(number)) && !await this.reading.reset(there)) return;
     if (!this.lines.get(number) && this.level !== "all") {
       this.choices.showAll();
-      await this.reading.reset({ around: number });
+      if (!await this.reading.reset(there)) return;
     }
     this.wasCaughtUp = this.reading.caughtUp;
     this.source.wake();

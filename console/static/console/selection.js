@@ -1,22 +1,6 @@
 /** Lines that are pointed at: their address, and how one gets to them with pointer and keys. */
 
-/**
- * The lines that an address names: #L120, #L120-L180, or ?around=120-180 where it has no hash.
- *
- * @param {{hash: string, search: string}} address
- * @returns {?{first: number, last: number}}
- */
-export function named({ hash, search }) {
-  const asked = /^#L(\d+)(?:-L?(\d+))?$/.exec(hash) ?? /^(\d+)(?:-(\d+))?$/.exec(new URLSearchParams(search).get("around") ?? "");
-  if (!asked) return null;
-  const ends = [Number(asked[1]), Number(asked[2] ?? asked[1])].sort((one, other) => one - other);
-  return ends[0] >= 1 && ends[1] < 1e15 ? { first: ends[0], last: ends[1] } : null;
-}
-
-/** Such an address's hash. */
-export function hashOf({ first, last }) {
-  return first === last ? `#L${first}` : `#L${first}-L${last}`;
-}
+import { hashOf } from "./address.js";
 
 const CURRENT = "console-line-current";
 
