@@ -207,17 +207,23 @@ class Pane {
     }
     const side = this.reading.shortOf(NEAR);
     if (side && await this.reading.more(side)) {
-      if (!this.following) this.wasCaughtUp = this.reading.caughtUp;
-      this.#showNew();
+      if (!this.following) this.#moved();
       this.#look();
     }
+  }
+
+  /** Other lines are in the page: what is wanted next is different now. */
+  #moved() {
+    this.wasCaughtUp = this.reading.caughtUp;
+    this.source.wake();
+    this.#showNew();
   }
 
   /** One has scrolled to where no lines are in the page. */
   async #fill() {
     const number = this.reading.lost();
     if (number === null || !await this.reading.reset({ around: number })) return;
-    this.wasCaughtUp = this.reading.caughtUp;
+    this.#moved();
     await this.#put(this.lines.near(number), 0);
   }
 
@@ -256,9 +262,9 @@ class Pane {
     else {
       const number = Number(at.id.slice(1));
       await this.reading.reset({ around: number });
+      this.#moved();
       await this.#put(this.lines.near(number), 0);
     }
-    this.#showNew();
     this.root.dataset.level = this.level;
     this.say(this.lines.count ? "" : "No line of that level.");
   }
@@ -274,6 +280,7 @@ class Pane {
     const offset = line.getBoundingClientRect().top - this.pane.getBoundingClientRect().top;
     const focused = line.contains(document.activeElement);
     await this.reading.reset({ around: number });
+    this.#moved();
     await this.#put(this.lines.near(number), offset);
     if (focused) this.lines.get(number)?.querySelector("button")?.focus({ preventScroll: true });
   }
@@ -290,9 +297,7 @@ class Pane {
       this.choices.showAll();
       if (!await this.reading.reset(there)) return;
     }
-    this.wasCaughtUp = this.reading.caughtUp;
-    this.source.wake();
-    this.#showNew();
+    this.#moved();
     const line = this.lines.near(number);
     if (!line || number > this.last) {
       this.say(`There is no line ${number}: the log has ${this.last}.`);
