@@ -7,7 +7,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 export HOST PORT
 
-.PHONY: help run test test-fast soak lint bench wheel clean
+.PHONY: help run test test-fast soak lint bench bench-console wheel clean
 
 help:
 	@echo "make run [PORT=8000] [HOST=127.0.0.1]  the demo shop, its console and a worker"
@@ -16,6 +16,7 @@ help:
 	@echo "make soak        ten times the kills of make test, on every database: an hour or more"
 	@echo "make lint        ruff and mypy"
 	@echo "make bench       how fast batches are, as ratios against code written by hand (docs/performance.md)"
+	@echo "make bench-console  how fast a log gets to the screen, what it costs, that nothing is lost: ten minutes"
 	@echo "make wheel       build the package into dist/"
 	@echo "make clean       remove the virtual environment, the demo data and what was built"
 
@@ -43,6 +44,9 @@ bench: $(VENV)/.test-installed
 		TEST_DB=$$database $(PY) -m benchmarks.batches --long && TEST_DB=$$database $(PY) -m benchmarks.bulk && \
 		TEST_DB=$$database $(PY) -m benchmarks.sizing || exit 1; \
 	done
+
+bench-console: $(VENV)/.test-installed
+	@$(PY) -m benchmarks.console_viewer
 
 wheel: $(VENV)/.test-installed
 	$(PY) -m build --wheel

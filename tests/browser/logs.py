@@ -84,10 +84,10 @@ def write(kind: str, count: int, status: str = "succeeded") -> int:
     return int(run.pk)
 
 
-def make(site: Site, kind: str, count: int, status: str = "succeeded") -> int:
-    """The same in the database of a running site."""
+def make(site: Site, kind: str, count: int, status: str = "succeeded", runs: int = 1) -> int:
+    """The same in the database of a running site; of several runs the number of the last."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.browser.logs", kind, str(count), "--status", status],
+        [sys.executable, "-m", "tests.browser.logs", kind, str(count), "--status", status, "--runs", str(runs)],
         cwd=ROOT, env=site.environment(), capture_output=True, text=True, check=True, timeout=300,
     )  # fmt: skip
     return int(done.stdout)
@@ -98,9 +98,11 @@ if __name__ == "__main__":
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("count", type=int)
     parser.add_argument("--status", default="succeeded")
+    parser.add_argument("--runs", type=int, default=1)
     chosen = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.browser.settings")
     import django
 
     django.setup()
-    print(write(chosen.kind, chosen.count, chosen.status))
+    numbers = [write(chosen.kind, chosen.count, chosen.status) for _ in range(chosen.runs)]
+    print(numbers[-1])
