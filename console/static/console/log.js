@@ -183,6 +183,8 @@ class Pane {
   }
 
   #scrolled() {
+    // Without lines every place is the end.
+    if (!this.begun) return;
     const { scrollTop, scrollHeight, clientHeight } = this.pane;
     const atEnd = scrollHeight - scrollTop - clientHeight < 4;
     const byHand = this.held || performance.now() - (this.touched ?? -Infinity) < 1000;
