@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from django.db import connections
@@ -11,6 +12,7 @@ from django.db.models import Model, QuerySet
 from . import bulk
 from .exceptions import Misconfigured
 from .keyset import Keyset, Page
+from .loading import Loader, Values
 
 
 class Batch:
@@ -58,6 +60,13 @@ class QuerysetBatch(Batch):
         self.keyset = keyset
         self._queryset = queryset
         self._rows: list[Model] | None = None
+        # Whether it is the batch itself that asks the database right now.
+        self.is_loading = False
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether somebody asked for its rows."""
+        return self._rows is not None
 
     @property
     def queryset(self) -> QuerySet[Any]:
@@ -73,13 +82,27 @@ class QuerysetBatch(Batch):
     def items(self) -> Sequence[Any]:
         """The rows, loaded once and locked, so that what is computed from them is still true when it is saved."""
         if self._rows is None:
-            rows = self._queryset.order_by("pk")
-            features = connections[self.using].features
-            if features.has_select_for_update and not rows.query.distinct:
-                of = ("self",) if features.has_select_for_update_of else ()
-                rows = rows.select_for_update(of=of)
-            self._rows = list(rows)
+            with self._loading():
+                self._rows = Loader(self.queryset).rows(self._locked())
         return self._rows
+
+    @contextmanager
+    def _loading(self) -> Iterator[None]:
+        self.is_loading = True
+        try:
+            yield
+        finally:
+            self.is_loading = False
+
+    def _locked(self) -> QuerySet[Any]:
+        """The rows in order, to be locked as they are loaded."""
+        rows = self.queryset.order_by("pk")
+        features = connections[self.using].features
+        if not features.has_select_for_update or rows.query.distinct:
+            return rows
+        # Where there is but one table nothing needs to be said, and values alone can say nothing.
+        of = ("self",) if features.has_select_for_update_of and not Loader(rows).is_plain else ()
+        return rows.select_for_update(of=of)
 
     def save(self, fields: Sequence[str]) -> int:
         """Write these fields of the loaded rows in one fast statement; gives how many rows there still were.
@@ -91,16 +114,72 @@ class QuerysetBatch(Batch):
 
     def delete(self) -> int:
         """Delete the batch's rows, with what hangs on them; gives how many of the rows themselves went."""
-        _, deleted = self._queryset.order_by().delete()
+        _, deleted = self.queryset.order_by().delete()
         return deleted.get(self.keyset.model._meta.label, 0)
 
     def narrowed(self, keys: Sequence[Any]) -> QuerysetBatch:
         keys = [self.keyset.from_json(key) for key in keys]
-        queryset = self._queryset.filter(pk__in=keys)
+        queryset = self.queryset.filter(pk__in=keys)
         return QuerysetBatch(self.keyset, self.number, queryset, keys[0], keys[-1], len(keys))
 
     def keys(self) -> list[Any]:
-        return [self.keyset.to_json(key) for key in self._queryset.order_by("pk").values_list("pk", flat=True)]
+        return [self.keyset.to_json(key) for key in self.queryset.order_by("pk").values_list("pk", flat=True)]
+
+
+class LoadAgain(BaseException):
+    """Unwinds a batch whose rows were loaded without a lock, to have it done once more with them locked.
+
+    Not an ``Exception``: a command's own ``except Exception`` around each row must not swallow it.
+
+    Args:
+        for_good: whether no batch of the run should be loaded without locks again.
+    """
+
+    def __init__(self, why: str, *, for_good: bool = False) -> None:
+        super().__init__(why)
+        self.for_good = for_good
+
+
+class AheadBatch(QuerysetBatch):
+    """A range of rows that were loaded before the batch's transaction began, and are not locked.
+
+    ``settle`` has to be called before anything is asked of the database in the transaction. From then on it is as if
+    they had been locked when they were loaded.
+    """
+
+    def __init__(self, keyset: Keyset, number: int, page: Page, first: Any) -> None:
+        Batch.__init__(self, number, first, page.last, page.rows)
+        self.keyset = keyset
+        self.is_loading = False
+        self._rows = None
+        self._page = page
+        self._ahead: list[Values] | None = page.values
+
+    @property
+    def queryset(self) -> QuerySet[Any]:
+        return self._page.queryset
+
+    @property
+    def items(self) -> Sequence[Any]:
+        """The rows as they were loaded; once the batch is settled, loaded now and locked."""
+        if self._rows is None and self._ahead is not None:
+            self._rows = self._page.instances
+        return super().items
+
+    def settle(self) -> None:
+        """Lock the rows that the author has got, and make sure that they are as they were loaded.
+
+        Raises:
+            LoadAgain: somebody changed or deleted some of them meanwhile.
+        """
+        if self._rows is not None and self._ahead is not None:
+            loader = self.keyset.loader
+            with self._loading():
+                now = {loader.key(values): values for values in loader.values(self._locked())}
+            if any(now.get(loader.key(values)) != values for values in self._ahead):
+                raise LoadAgain(f"rows of {self.where()} were changed by somebody after they had been loaded")
+        self._ahead = None
+        self._page.instances = []
 
 
 class ItemsBatch(Batch):
@@ -159,6 +238,14 @@ class QuerysetSource:
             return None
         batch = QuerysetBatch(self.keyset, number, page.queryset, cursor, page.last, page.rows)
         return batch, self.keyset.to_json(page.last)
+
+    def ahead(self, cursor: Any, number: int, size: int) -> tuple[AheadBatch, Any] | None:
+        """As ``next``, but with the rows loaded at once, without locks; asked outside of the transaction."""
+        first = self.keyset.from_json(cursor)
+        page = self.keyset.loaded_after(first, size)
+        if page is None:
+            return None
+        return AheadBatch(self.keyset, number, page, first), self.keyset.to_json(page.last)
 
     def count(self) -> int | None:
         return self.keyset.count()

@@ -11,11 +11,13 @@ from django.db import connections, transaction
 from django.db.utils import InterfaceError, OperationalError
 
 from . import checkpoints, databases, hints, quarantine
-from .batches import Batch, Source
+from .batches import Batch, LoadAgain, Source
 from .checkpoints import Position
 from .exceptions import BatchFailed, DataMigrationError, QuarantineNotEmpty, StoppedEarly
+from .keeping import Keeper
 from .leases import HeldLease
 from .progress import Progress
+from .reading import Reading, Watch
 from .reporting import Reporter
 from .samples import Sampler
 from .sizing import next_size
@@ -58,6 +60,7 @@ class BatchRun:
         self.pause = float(command.pause_seconds if asked is None else asked)
         self._wishes_read_at = time.monotonic()
         self._wished: int | None = None
+        self.keeper = Keeper(command.migration_name, command.using, lease if self.commits else None, stop)
         # Whether every batch there is was done.
         self.is_through = False
         # Only a dry run, which keeps nothing, shows rows and says how long the whole would take.
@@ -79,9 +82,25 @@ class BatchRun:
         self.tell_start(position, source)
         if position.resumed and self.commits:
             self.retry_quarantined()
-        throttle = Throttle(self.command, self.using, self.reporter, source.table)
         if position.total is None:
             position.total = source.count()
+        self.reading = Reading(self.using, source, allowed=self.commits and not self.command.works_elsewhere)
+        self.keeper.note(position, stored=True)
+        try:
+            position, batches = self.go_through(source, position)
+        finally:
+            self.keeper.catch_up()
+        self.progress.flush()
+        if self.lease is None:
+            self.tell_rehearsal(position)
+        elif not self.is_through:
+            raise self.at_limit(position, batches)
+        self.require_empty_quarantine(position)
+        return position.rows
+
+    def go_through(self, source: Source, position: Position) -> tuple[Position, int]:
+        """Do batch after batch, to the end or to the limit; gives where that is, and how many batches it took."""
+        throttle = Throttle(self.command, self.using, self.reporter, source.table)
         size = self.first_size(position)
         done_here = 0
         limit = self.limit()
@@ -89,10 +108,9 @@ class BatchRun:
         while not position.exhausted:
             self.stop.check()
             if limit is not None and done_here >= limit:
-                self.progress.flush()
-                return self.at_limit(position, done_here)
+                return position, done_here
             if self.lease is not None:
-                throttle.wait(self.stop)
+                throttle.wait(self.stop, self.keeper.catch_up)
             began = time.monotonic()
             before, position = position, self.next_position(source, position, size)
             if position.exhausted:
@@ -103,11 +121,7 @@ class BatchRun:
             self.progress.update(position.rows, position.total)
             self.rest()
         self.is_through = True
-        self.progress.flush()
-        if self.lease is None:
-            self.tell_rehearsal(position)
-        self.require_empty_quarantine(position)
-        return position.rows
+        return position, done_here
 
     # One batch.
 
@@ -127,27 +141,42 @@ class BatchRun:
                 )
                 if self.stop.wait(seconds):
                     self.stop.check()
-                position = self.committed_position(position)
+                self.reading.begin_anew()
+                position = self.keeper.committed(position)
         raise AssertionError("unreachable")
 
     def one(self, source: Source, position: Position, size: int) -> Position:
+        """The batch after the position; gives the position after it."""
+        try:
+            return self.in_transaction(source, position, size)
+        except LoadAgain as why:
+            # Nothing of it was kept. This time its rows are locked before they are handed out.
+            self.reporter.output("logging:DEBUG", f"Doing batch {position.batches + 1} once more: {why}.\n")
+            self.reading.begin_anew(for_good=why.for_good)
+            return self.in_transaction(source, position, size)
+
+    def in_transaction(self, source: Source, position: Position, size: int) -> Position:
         """A batch's work, checkpoint and fence, in one transaction."""
+        number = position.batches + 1
+        ahead = self.reading.ahead(position.cursor, number, size)
+        stored = True
         with ExitStack() as shield, self.own_transaction():
-            found = source.next(position.cursor, position.batches + 1, size)
+            found = ahead or source.next(position.cursor, number, size)
             if found is None:
                 after = position.moved(position.cursor, 0, size)
                 after.batches = position.batches
                 after.exhausted = True
             else:
                 batch, cursor = found
-                with self.sampler.around(batch):
+                with self.sampler.around(batch), Watch(self.using, batch) as watch:
                     after = position.moved(cursor, self.perform(batch), size)
-            if self.commits:
-                after.store()
-                assert self.lease is not None
-                self.lease.confirm()
+                self.reading.note(batch, watch)
+                stored = not (watch.is_empty and self.pause == 0 and self.keeper.can_wait())
+            if stored:
+                self.keeper.store(after)
             # From here to the commit nothing interrupts.
             shield.enter_context(self.stop.shield())
+        self.keeper.note(after, stored=stored)
         return after
 
     def perform(self, batch: Batch) -> int:
@@ -211,14 +240,6 @@ class BatchRun:
                 yield
         else:
             yield
-
-    def committed_position(self, position: Position) -> Position:
-        """After a lost connection: where the database says that the run is, in case the commit got through."""
-        if not databases.reconnect(self.using):
-            return position
-        stored = checkpoints.begin(self.command.migration_name, self.using, kept=True)
-        stored.total = position.total
-        return stored
 
     def forget(self) -> None:
         """Begin anew: rows that were set aside come again with all the others, and must not be tried twice."""
@@ -293,12 +314,9 @@ class BatchRun:
             return self.command.options.get("dry_run_batches", self.command.dry_run_batches) or None
         return self.command.options.get("limit_batches")
 
-    def at_limit(self, position: Position, batches: int) -> int:
+    def at_limit(self, position: Position, batches: int) -> StoppedEarly:
         """The end of a run that was to do only so many batches."""
-        if self.lease is None:
-            self.tell_rehearsal(position)
-            return position.rows
-        raise StoppedEarly(
+        return StoppedEarly(
             f"{self.command.migration_name} stopped after {batches} batches, as --limit-batches says; "
             f"{position.rows} rows are done and kept. Run it again to go on.",
             reason="limit",

@@ -209,8 +209,11 @@ class Throttle:
         self._answer = ""
         self._told: set[str] = set()
 
-    def wait(self, stop: StopFlag) -> None:
+    def wait(self, stop: StopFlag, before: Callable[[], None] = lambda: None) -> None:
         """Wait until the next batch may go, and say why it does not: once for each reason, and again now and then.
+
+        Args:
+            before: called when there is a reason to wait.
 
         Raises:
             StopRequested: somebody asked the run to stop meanwhile.
@@ -218,6 +221,7 @@ class Throttle:
         """
         told, told_at = "", 0.0
         while reason := self.reason():
+            before()
             self.reporter.throttled(reason)
             # The numbers in it change at each look.
             kind = _NUMBERS.sub("", reason)

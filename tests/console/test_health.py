@@ -538,7 +538,7 @@ def test_retry_shorter_than_the_longest_run_is_bad(seen: None, settings: Any) ->
     settings.Q_CLUSTER = {**settings.Q_CLUSTER, "retry": 3600}
     run = RunFactory.create(finished=True)
     ended = timezone.now()
-    AttemptFactory.create(run=run, worker="web-1:7", started_at=ended - timedelta(hours=2), ended_at=ended)
+    AttemptFactory.create(run=run, started_at=ended - timedelta(hours=2), ended_at=ended)
     found = row("retry")
     assert found.state == State.BAD
     assert "took 2 h 00 m" in found.text

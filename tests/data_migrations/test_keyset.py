@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import uuid
 
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from django.db.models.sql.compiler import SQLCompiler
 from django.test.utils import CaptureQueriesContext
 
 from data_migrations import executor
@@ -71,6 +73,65 @@ def test_the_queries_of_a_page_do_not_depend_on_how_far_one_has_come():
         shapes.append([query["sql"].replace(str(start), "KEY") for query in queries.captured_queries])
     assert shapes[0] == shapes[1]
     assert len(shapes[0]) == 1
+
+
+def pages_of(keyset, sizes):
+    """The rows of all pages, loaded with them."""
+    key, found = None, []
+    sizes = itertools.cycle(sizes)
+    while page := keyset.loaded_after(key, next(sizes)):
+        assert [row.pk for row in page.instances] == [keyset.loader.key(values) for values in page.values]
+        assert page.rows == len(page.instances) == page.queryset.count()
+        assert page.last == page.instances[-1].pk
+        found += page.instances
+        key = page.last
+    return found
+
+
+@pytest.mark.parametrize("sizes", [[7], [5, 5, 5, 9]])
+@pytest.mark.parametrize("model", [Item, Token, Label, Seat])
+def test_pages_with_their_rows_are_those_that_django_would_load(model, sizes):
+    if model is Item:
+        Item.objects.bulk_create([Item(name=f"item {n}") for n in range(50)])
+    else:
+        fill(model)
+    found = pages_of(Keyset(model.objects.all(), "default"), sizes)
+    expected = list(model.objects.order_by("pk"))
+    assert [vars(row) | {"_state": vars(row._state)} for row in found] == [
+        vars(row) | {"_state": vars(row._state)} for row in expected
+    ]
+
+
+def test_pages_of_a_filter_with_values_like_those_of_the_key():
+    Item.objects.bulk_create([Item(name=f"item {n}") for n in range(60)])
+    keys = list(Item.objects.order_by("pk").values_list("pk", flat=True))
+    Item.objects.update(amount=keys[19])
+    # The key of the second page is also a value of the filter.
+    for queryset in (
+        Item.objects.filter(amount=keys[19]),
+        Item.objects.filter(amount__in=[keys[9], keys[19], keys[29]]),
+        Item.objects.filter(pk__lte=keys[49]),
+        Item.objects.exclude(name__contains="%s"),
+        Item.objects.filter(pk__in=Item.objects.filter(amount=keys[19]).values("pk")),
+    ):
+        found = pages_of(Keyset(queryset, "default"), [10])
+        assert [row.pk for row in found] == list(queryset.order_by("pk").values_list("pk", flat=True))
+    assert pages_of(Keyset(Item.objects.none(), "default"), [10]) == []
+    assert pages_of(Keyset(Item.objects.filter(pk__in=[]), "default"), [10]) == []
+
+
+def test_the_query_of_a_page_with_its_rows_is_compiled_once(monkeypatch):
+    Item.objects.bulk_create([Item(name=f"item {n}") for n in range(100)])
+    compiled = []
+    original = SQLCompiler.as_sql
+    monkeypatch.setattr(SQLCompiler, "as_sql", lambda self, *a, **k: compiled.append(1) or original(self, *a, **k))
+    keyset = Keyset(Item.objects.all(), "default")
+    key = None
+    counts = []
+    while page := keyset.loaded_after(key, 10):
+        key = page.last
+        counts.append(len(compiled))
+    assert counts[2] == counts[-1] > 0
 
 
 def test_the_end_is_found():

@@ -57,6 +57,33 @@ def test_killed_a_hundred_times_every_row_is_worked_on_once(items, nurseries):
     assert ledger.get(NAME, "default").result == str(ROWS)
 
 
+def test_killed_while_it_mostly_reads_every_row_is_worked_on_once(items, nurseries):
+    """Most batches change nothing, so that the stored place is behind the real one at most kills."""
+    nursery = nurseries()
+    moments = random.Random(20261122)
+    every, kills, behind = 200, KILLS // 2, 0
+    for _ in range(kills):
+        child = nursery.start("batch_increment", "--batch-size", "5", "--each", "0.002", "--every", str(every))
+        child.until("batch ")
+        time.sleep(moments.uniform(0.0, 0.3))
+        child.signal(signal.SIGKILL)
+        assert child.wait() == -signal.SIGKILL, child.text()
+        checkpoint = checkpoints.find(NAME, "default")
+        numbers = [int(line.split()[1]) for line in child.text().splitlines() if line.startswith("batch ")]
+        behind += bool(numbers) and numbers[-1] - checkpoint.batches > 2
+        # What is changed is exactly what lies before the stored place: a batch that changes something stores it.
+        changed = Item.objects.filter(pk__lte=int(checkpoint.cursor))
+        assert {item.pk % every for item in Item.objects.filter(amount=1)} <= {0}
+        assert not Item.objects.filter(pk__gt=int(checkpoint.cursor)).exclude(amount=0).exists()
+        assert sum(pk % every == 0 for pk in changed.values_list("pk", flat=True)) == changed.filter(amount=1).count()
+    if connection.vendor != "mysql":
+        assert behind > kills // 5, "it was hardly ever killed while the stored place was behind"
+    last = nursery.start("batch_increment", "--batch-size", "2000", "--every", str(every))
+    assert last.wait() == 0, last.text()
+    assert all(item.amount == (item.pk % every == 0) for item in Item.objects.all())
+    assert ledger.get(NAME, "default").result == str(ROWS)
+
+
 def test_of_two_runners_at_once_one_works(items, nurseries):
     nursery = nurseries()
     children = [nursery.start("batch_increment", "--batch-size", "500", "--each", "0.01") for _ in range(2)]

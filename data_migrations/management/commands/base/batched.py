@@ -37,6 +37,12 @@ class BatchedCommand(IdempotentCommand):
     """The pause between two batches."""
     on_row_error: str = "fail"
     """"fail", or "quarantine": set aside the rows that fail and go on with the others."""
+    works_elsewhere: bool = False
+    """Whether ``perform_batch`` does something outside of this database with the rows that it reads.
+
+    Then they are always locked when they are loaded, and each batch stores its checkpoint, also where nothing is
+    written to this database.
+    """
     dry_run_batches: int = 3
     """How many batches a dry run does; 0 does all."""
     dry_run_samples: int = 5

@@ -16,6 +16,7 @@ class Command(BatchedCommand):
         super().add_arguments(parser)
         parser.add_argument("--each", type=float, default=0.0, help="Seconds to wait in each batch.")
         parser.add_argument("--loaded", action="store_true", help="Load the rows and save them.")
+        parser.add_argument("--every", type=int, default=0, help="Load all rows, change only each so-manieth key.")
         parser.add_argument("--hang-at", type=int, default=0, help="The number of the batch to hang in.")
         parser.add_argument("--fail-at", type=int, default=0, help="The number of the batch to fail in.")
 
@@ -25,7 +26,13 @@ class Command(BatchedCommand):
     def perform_batch(self, batch):
         if batch.number == self.options["fail_at"]:
             raise ValueError("this batch is odd")
-        if self.options["loaded"]:
+        if self.options["every"]:
+            chosen = [item for item in batch if item.pk % self.options["every"] == 0]
+            for item in chosen:
+                item.amount += 1
+            if chosen:
+                batch.save(["amount"])
+        elif self.options["loaded"]:
             for item in batch:
                 item.amount += 1
             batch.save(["amount"])
