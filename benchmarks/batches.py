@@ -1,10 +1,13 @@
 """How fast rows are gone through: batched migrations against loops written by hand.
 
-``TEST_DB=postgresql python -m benchmarks.batches [--rows 200000] [--rounds 5] [--long]``
+``TEST_DB=postgresql python -m benchmarks.batches [--rows 200000] [--rounds 4] [--long]``
 
-The ways take turns on the same table in a database of its own, so that a busy machine slows all of them alike; what
-counts are the ratios, of the median of each way. ``--long`` adds one run over ten times the rows: what its last
-batches cost against its first ones, and how much memory it takes.
+Both ways go through the same table at the same time, in a database of its own: after each batch of the one comes one of
+the other, on a connection of its own, so that a busy machine slows both alike. In every other round the other one is
+first, and so the one that finds pages that nobody has read yet. What counts are the ratios, of all that each way took
+from its start to its end: of the time that passed, and of the processor time of this process and, where it can be seen,
+of the server's; the second one tells more where the machine has other work. ``--long`` does the set-based batches again
+over ten times the rows, and shows what the last batches cost against the first ones, and the memory.
 """
 
 from __future__ import annotations
@@ -14,63 +17,195 @@ import os
 import resource
 import statistics
 import time
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "benchmarks.settings")
 
 import django
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 
 TABLE = "benchmark_customer"
+SECOND = "second"
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=200_000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--long", action="store_true")
     options = parser.parse_args(arguments)
     django.setup()
     from .bulk import fill, scratch_database, table
 
-    with scratch_database(), table():
+    with scratch_database(), table(), second_connection():
         fill(options.rows)
         print(f"{connection.vendor}, {options.rows:,} rows, {options.rounds} rounds")
-        compare("set-based, batches of 10,000", product_set_based, by_hand_set_based, options)
-        compare("loaded, batches of 500, nothing done", product_empty, plain_iterator, options)
+        # What is imported and compiled only once is nobody's.
+        set_based(0)
+        report("set-based, batches of 10,000", options.rows, [set_based(n) for n in range(options.rounds)])
+        report("loaded, batches of 500, nothing done", options.rows, [loaded(n) for n in range(options.rounds)])
         if options.long:
             fill(options.rows * 9)
-            long_run(options.rows * 10)
+            print(f"{connection.vendor}, {options.rows * 10:,} rows, 2 rounds")
+            rounds = [set_based(n) for n in range(2)]
+            report("set-based, batches of 10,000", options.rows * 10, rounds)
+            for one in rounds:
+                report_evenness(one)
 
 
-def compare(title: str, ours: Callable[[], None], other: Callable[[], None], options: argparse.Namespace) -> None:
-    """Let two ways take turns and print what they took and their ratio."""
-    times: dict[Callable[[], None], list[float]] = {ours: [], other: []}
-    for warm_up in (ours, other):
-        warm_up()
-    for number in range(options.rounds):
-        for way in (ours, other) if number % 2 else (other, ours):
-            tidy()
-            began = time.perf_counter()
-            way()
-            times[way].append(time.perf_counter() - began)
-    mine, theirs = statistics.median(times[ours]), statistics.median(times[other])
+@dataclass(frozen=True)
+class Took:
+    """Seconds that passed, and seconds of processor time."""
+
+    passed: float
+    worked: float
+
+    def __sub__(self, other: Took) -> Took:
+        return Took(self.passed - other.passed, self.worked - other.worked)
+
+
+class Clock:
+    """Tells both, for this process and the server processes that its connections talk to."""
+
+    def __init__(self) -> None:
+        self._servers: list[str] = []
+        if connection.vendor == "postgresql":
+            for alias in ("default", SECOND):
+                with connections[alias].cursor() as cursor:
+                    cursor.execute("SELECT pg_backend_pid()")
+                    path = f"/proc/{cursor.fetchone()[0]}/schedstat"
+                if os.access(path, os.R_OK):
+                    self._servers.append(path)
+
+    def now(self) -> Took:
+        """Both, since some moment."""
+        worked = time.process_time()
+        for path in self._servers:
+            with open(path) as file:
+                worked += int(file.read().split()[0]) / 1e9
+        return Took(time.perf_counter(), worked)
+
+
+@dataclass
+class Round:
+    """What each step took, and the peak of the process's memory after each batch, in KiB.
+
+    Ours begins with the start of the run and ends with its end; what comes in between are batches.
+    """
+
+    ours: list[Took] = field(default_factory=list)
+    theirs: list[Took] = field(default_factory=list)
+    memory: list[int] = field(default_factory=list)
+
+    def ratio(self, kind: str) -> float:
+        """Our speed in parts of theirs."""
+        return total(self.theirs, kind) / total(self.ours, kind)
+
+
+def total(steps: list[Took], kind: str) -> float:
+    """Seconds of all steps."""
+    return float(sum(getattr(step, kind) for step in steps))
+
+
+@contextmanager
+def second_connection() -> Iterator[None]:
+    """Another connection to the same database, for what is compared with us."""
+    connections.settings[SECOND] = {**connection.settings_dict, "NAME": connection.settings_dict["NAME"]}
+    try:
+        yield
+    finally:
+        connections[SECOND].close()
+
+
+def set_based(number: int) -> Round:
+    """One UPDATE for each batch."""
+    from django.db.models import F
+
+    return alternate(
+        number, 10_000, lambda command, batch: batch.queryset.update(amount=F("amount") + 1), by_hand_set_based()
+    )
+
+
+def loaded(number: int) -> Round:
+    """Load the rows and do nothing."""
+
+    def perform(command: Any, batch: Any) -> None:
+        for _ in batch:
+            pass
+
+    return alternate(number, 500, perform, plain_iterator())
+
+
+def alternate(number: int, batch_size: int, perform: Callable[[Any, Any], None], other: Iterator[None]) -> Round:
+    """Let a batched migration and another way take turns, batch by batch."""
+    tidy()
+    took = Round()
+    clock = Clock()
+
+    def step() -> bool:
+        began = clock.now()
+        is_over = next(other, other) is other
+        took.theirs.append(clock.now() - began)
+        return not is_over
+
+    def between() -> None:
+        nonlocal began
+        took.ours.append(clock.now() - began)
+        took.memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        step()
+        began = clock.now()
+
+    if number % 2:
+        step()
+    began = clock.now()
+    run(batch_size, perform, between)
+    took.ours.append(clock.now() - began)
+    while step():
+        pass
+    return took
+
+
+def report(title: str, rows: int, rounds: list[Round]) -> None:
+    """Print what both ways took and the ratio of their speeds."""
     print(f"  {title}:")
-    print(f"    batched migration  {mine:7.3f} s  {options.rows / mine:12,.0f} rows/s")
-    print(f"    by hand            {theirs:7.3f} s  {options.rows / theirs:12,.0f} rows/s")
-    print(f"    ratio of speeds    {theirs / mine:7.2f}  (rounds: {ratios(times[other], times[ours])})")
+    for kind, name in (("passed", "time passed"), ("worked", "processor time")):
+        ours = statistics.median(total(one.ours, kind) for one in rounds)
+        theirs = statistics.median(total(one.theirs, kind) for one in rounds)
+        ratios = [one.ratio(kind) for one in rounds]
+        ratio = sum(total(one.theirs, kind) for one in rounds) / sum(total(one.ours, kind) for one in rounds)
+        print(f"    {name}: batched migration {ours:.3f} s, {rows / ours:,.0f} rows/s")
+        print(f"    {name}: by hand           {theirs:.3f} s, {rows / theirs:,.0f} rows/s")
+        print(
+            f"    {name}: ratio of speeds {ratio:.2f} (rounds: {', '.join(f'{r:.2f}' for r in ratios)})",
+            flush=True,
+        )
 
 
-def ratios(above: list[float], below: list[float]) -> str:
-    """The ratio of each round, for a reader who wants to see the noise."""
-    return ", ".join(f"{a / b:.2f}" for a, b in zip(above, below, strict=True))
+def report_evenness(one: Round) -> None:
+    """Print what the last batches cost against the first ones, for both ways, and the memory."""
+    fifth = (len(one.ours) - 2) // 5
+    for name, took in (("batched migration", one.ours[1:-1]), ("by hand", one.theirs[1:-1])):
+        for kind in ("passed", "worked"):
+            seconds = [getattr(step, kind) for step in took]
+            first, last = statistics.median(seconds[:fifth]), statistics.median(seconds[-fifth:])
+            print(
+                f"    {name}: a batch of the first fifth {first * 1000:.1f} ms, of the last {last * 1000:.1f} ms, "
+                f"ratio {last / first:.2f} ({kind})"
+            )
+    print(
+        f"    peak memory after the first batch {one.memory[1] / 1024:.0f} MiB, "
+        f"after the last {one.memory[-1] / 1024:.0f} MiB",
+        flush=True,
+    )
 
 
 def tidy() -> None:
-    """Let no way pay for what the other left behind."""
+    """Let no round pay for what the one before left behind."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(f"VACUUM {TABLE}")
@@ -79,7 +214,7 @@ def tidy() -> None:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def run(batch_size: int, perform: Callable[[Any, Any], None], after_batch: Callable[[], None] | None = None) -> None:
+def run(batch_size: int, perform: Callable[[Any, Any], None], between: Callable[[], None]) -> None:
     """One run of a batched migration as a shell would make it, without its output."""
     from data_migrations import executor
     from data_migrations.management.commands.base import BatchedCommand
@@ -95,8 +230,10 @@ def run(batch_size: int, perform: Callable[[Any, Any], None], after_batch: Calla
 
         def perform_batch(self, batch: Any) -> None:
             perform(self, batch)
-            if after_batch is not None:
-                after_batch()
+
+        def throttle(self) -> None:
+            # Asked before each batch, when no transaction is open.
+            between()
 
     command = Command()
     command.batch_size = batch_size
@@ -104,32 +241,15 @@ def run(batch_size: int, perform: Callable[[Any, Any], None], after_batch: Calla
     executor.execute(command, RunRequest(force=True), [])
 
 
-def product_set_based() -> None:
-    """One UPDATE for each batch."""
-    from django.db.models import F
-
-    run(10_000, lambda command, batch: batch.queryset.update(amount=F("amount") + 1))
-
-
-def product_empty() -> None:
-    """Load the rows and do nothing."""
-
-    def perform(command: Any, batch: Any) -> None:
-        for _ in batch:
-            pass
-
-    run(500, perform)
-
-
-def by_hand_set_based() -> None:
+def by_hand_set_based() -> Iterator[None]:
     """What a careful person writes: keyset, one UPDATE, the checkpoint in the same transaction."""
     last = 0
-    with connection.cursor() as cursor:
+    with connections[SECOND].cursor() as cursor:
         cursor.execute("CREATE TABLE IF NOT EXISTS by_hand (id INTEGER PRIMARY KEY, last BIGINT)")
         cursor.execute("DELETE FROM by_hand")
         cursor.execute("INSERT INTO by_hand (id, last) VALUES (1, 0)")
     while True:
-        with transaction.atomic(), connection.cursor() as cursor:
+        with transaction.atomic(using=SECOND), connections[SECOND].cursor() as cursor:
             cursor.execute(
                 f"SELECT MAX(id) FROM (SELECT id FROM {TABLE} WHERE id > %s ORDER BY id LIMIT 10000) AS page",  # noqa: S608
                 [last],
@@ -143,38 +263,21 @@ def by_hand_set_based() -> None:
             )
             cursor.execute("UPDATE by_hand SET last = %s WHERE id = 1", [end])
             last = end
+        yield
 
 
-def plain_iterator() -> None:
-    """Django's own way through a table."""
+def plain_iterator() -> Iterator[None]:
+    """Django's own way through a table, 500 rows at a time."""
     from .models import Customer
 
-    for _ in Customer.objects.order_by("pk").iterator(chunk_size=500):
-        pass
-
-
-def long_run(rows: int) -> None:
-    """Whether the last batches cost what the first ones did, and whether memory stays flat."""
-    from django.db.models import F
-
-    ends: list[float] = []
-    memory: list[int] = []
-
-    def note() -> None:
-        ends.append(time.perf_counter())
-        memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-
-    tidy()
-    run(10_000, lambda command, batch: batch.queryset.update(amount=F("amount") + 1), note)
-    took = [after - before for before, after in pairwise(ends)]
-    fifth = max(len(took) // 5, 1)
-    first, last = statistics.median(took[:fifth]), statistics.median(took[-fifth:])
-    print(f"  {rows:,} rows in batches of 10,000:")
-    print(f"    a batch of the first fifth {first * 1000:.1f} ms, of the last fifth {last * 1000:.1f} ms")
-    print(f"    last against first {last / first:.2f}")
-    print(
-        f"    peak memory after the first batch {memory[0] / 1024:.0f} MiB, after the last {memory[-1] / 1024:.0f} MiB"
-    )
+    rows = Customer.objects.using(SECOND).order_by("pk").iterator(chunk_size=500)
+    while True:
+        seen = None
+        for seen in islice(rows, 500):  # noqa: B007
+            pass
+        if seen is None:
+            return
+        yield
 
 
 if __name__ == "__main__":
