@@ -173,7 +173,7 @@ def test_everything_of_batches_is_documented() -> None:
         for flag in ours - flags(IdempotentCommand().create_parser("manage.py", "x")):
             assert f"`{flag}" in page, f"{flag} is not documented"
     defaults = {key: ast.literal_eval(value) for rows in tables(page).values() for key, value in rows.items() if value}
-    assert len(defaults) == 9
+    assert len(defaults) == 10
     for name, value in defaults.items():
         assert getattr(CsvBatchedCommand, name) == value
     for key in {*core_conf.THROTTLE_DEFAULTS}:
