@@ -1,0 +1,95 @@
+"""A run in each state, and what belongs to it, written into the tables of a site without a worker."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from console import approval
+from console.models import Attempt, LogChunk, Run, Worker
+from data_migrations import ledger, registry
+from data_migrations.models import Checkpoint, QuarantinedRow
+from data_migrations.reporting import Door
+
+BACKFILL, EMAILS = "backfill_order_totals_v1_2026_11_05", "normalize_customer_emails_v1_2026_11_02"
+SEGMENT, SEED, STALE = (
+    "segment_customers_v1_2026_11_19", "seed_countries_v1_2026_11_01", "close_stale_orders_v2_2026_11_09"
+)  # fmt: skip
+UNBEGUN, ENDED = ("waiting", "scheduled", "enqueued"), ("succeeded", "failed", "cancelled", "dry")
+STEPS = [("s", "Run by ben through the console: OPS-1204")] + [
+    ("o", f"{number},000 of 48,000 orders have their totals, up to order {number * 1377:,}") for number in range(1, 31)
+]
+ERROR = "duplicate key value violates unique constraint: shop_customer.email"
+TRACEBACK = f"""Traceback (most recent call last):
+  File "normalize_customer_emails.py", line 21, in perform_batch
+    batch.save(["email"])
+django.db.utils.IntegrityError: {ERROR}"""
+
+
+def write() -> None:
+    """Write them; prints the word and the number of each run."""
+    now = timezone.now()
+    # Nobody beats here: what is alive stays alive while the pictures are taken.
+    later = now + timedelta(hours=6)
+    seen = {"started_at": now - timedelta(days=2), "seen_at": later, "release": "2026.11.3"}
+    Worker.objects.create(host="worker-1", pid=412, **seen)
+    batched: dict[str, Any] = {
+        "in_batches": True, "progress_done": 30_000, "progress_total": 48_000, "progress_at": now, "rate": 412.5,
+        "heartbeat_at": later,
+    }  # fmt: skip
+    _run("cancelled", BACKFILL, STEPS[:9], note="Cancelled by ben.", control_by="ben", **batched)
+    counted = [("o", "249 countries were added")]
+    _run("succeeded", SEED, counted, result="249 countries", affected_rows=249)
+    undone = [("r", f"IntegrityError: {ERROR}"), ("w", "This batch is undone; 11,000 rows are kept")]
+    _run("failed", EMAILS, STEPS[:11] + undone, error_class="IntegrityError", error_line=12, traceback=TRACEBACK,
+         error_message=f"{ERROR} (rows 11,001 to 12,000)", **batched | {"progress_done": 11_000})  # fmt: skip
+    samples = [
+        {"key": key, "before": {"email": f"Ada.{key}@Example.COM"}, "after": {"email": f"ada.{key}@example.com"}}
+        for key in (3, 11, 42)
+    ]
+    _run("dry", EMAILS, STEPS[:5], kind="dry_run", affected_rows=1280, estimated_seconds=94, samples=samples,
+         changes=[{"table": "shop_customer", "inserted": 0, "updated": 1280, "deleted": 0}])  # fmt: skip
+    _run("paused", BACKFILL, STEPS, control="pause", control_by="ben", **batched)
+    _run("interrupted", BACKFILL, STEPS[:20], begun=True, note="Its process on worker-1 (pid 412) is gone.", **batched)
+    _run("enqueued", SEGMENT)
+    decided = {"decision": "approved", "decided_by": "ana", "decided_at": now}
+    _run("scheduled", SEGMENT, start_at=now + timedelta(hours=9), **decided)
+    waiting = _run("waiting", SEGMENT, approval_expires_at=now + timedelta(days=3))
+    waiting.fingerprint = approval.fingerprint(waiting)
+    waiting.save()
+    _run("running", BACKFILL, STEPS, **batched)
+    began = now - timedelta(minutes=29)
+    Checkpoint.objects.create(name=BACKFILL, batches=30, rows=30_000, total=48_000, batch_size=1000, started_at=began,
+                              updated_at=now)  # fmt: skip
+    QuarantinedRow.objects.create(name=EMAILS, key="1377", error=f"IntegrityError: {ERROR}", at=now)
+    ledger.record(SEED, using="default", by="ben", door=Door.WORKER, duration=12.4, result="249 countries",
+                  checksum=registry.get(SEED).checksum)  # fmt: skip
+
+
+def _run(word: str, migration: str, lines: list[tuple[str, str]] | None = None, **fields: Any) -> Run:
+    now = timezone.now()
+    asked, began = now - timedelta(minutes=30), now - timedelta(minutes=29)
+    known = registry.get(migration)
+    values: dict[str, Any] = {
+        "migration": migration, "command_name": known.command_name, "requested_by": "ben", "door": "worker",
+        "reason": "OPS-1204: the yearly report needs the totals", "requested_at": asked, "enqueued_at": asked,
+        "checksum": known.checksum, "release": "2026.11.3", "status": "succeeded" if word == "dry" else word,
+    }  # fmt: skip
+    if word not in UNBEGUN:
+        values |= {"started_at": began, "host": "worker-1", "pid": 412, "attempt": 1}
+    if word in ENDED:
+        values |= {"finished_at": now - timedelta(minutes=17)}
+    run = Run.objects.create(**values | fields)
+    if run.attempt:
+        Attempt.objects.create(run=run, number=1, host="worker-1", pid=412, machine="another", started_at=began,
+                               worker="worker-1:412", ended_at=run.finished_at)  # fmt: skip
+    if lines:
+        text, meta = "\n".join(line for _, line in lines), [[n * 900, level] for n, (level, _) in enumerate(lines)]
+        LogChunk.objects.create(run=run, first=1, count=len(lines), bytes=len(text), at=began, text=text,
+                                meta=json.dumps(meta))  # fmt: skip
+        Run.objects.filter(pk=run.pk).update(log_next=len(lines) + 1)
+    print(word, run.pk)
+    return run
