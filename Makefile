@@ -7,7 +7,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 export HOST PORT
 
-.PHONY: help run test test-fast soak lint bench bench-console wheel clean
+.PHONY: help run test test-fast soak lint bench bench-console screenshots wheel clean
 
 help:
 	@echo "make run [PORT=8000] [HOST=127.0.0.1]  the demo shop, its console and a worker"
@@ -16,7 +16,8 @@ help:
 	@echo "make soak        ten times the kills of make test, on every database: an hour or more"
 	@echo "make lint        ruff and mypy"
 	@echo "make bench       how fast batches are, as ratios against code written by hand (docs/performance.md)"
-	@echo "make bench-console  how fast a log gets to the screen, what it costs, that nothing is lost: ten minutes"
+	@echo "make bench-console  how fast a log gets to the screen, that nothing is lost, pages with a long past: half an hour"
+	@echo "make screenshots the pictures of docs/console.md anew"
 	@echo "make wheel       build the package into dist/"
 	@echo "make clean       remove the virtual environment, the demo data and what was built"
 
@@ -47,6 +48,12 @@ bench: $(VENV)/.test-installed
 
 bench-console: $(VENV)/.test-installed
 	@$(PY) -m benchmarks.console_viewer
+	@for database in sqlite postgresql; do \
+		TEST_DB=$$database $(PY) -m benchmarks.console_pages || exit 1; \
+	done
+
+screenshots: $(VENV)/.test-installed
+	@$(PY) -m tests.browser.pictures
 
 wheel: $(VENV)/.test-installed
 	$(PY) -m build --wheel

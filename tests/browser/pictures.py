@@ -90,6 +90,8 @@ PICTURES: dict[str, Picture] = {
     "force": Picture("run_force", "running", "Stopping by force"),
     "tune": Picture("run_tune", "running", "Another batch size while it goes on"),
     "history": Picture("run_changelist", "", "The history of runs, with its filters"),
+    "compare-with": Picture("run_compare_with", "failed", "What a run can be compared with"),
+    "compare": Picture("run_compare", "", "Two runs side by side", query="compare/?run={failed}&run={dry}"),
     "health": Picture("health_changelist", "", "What is well with the console, and what is not"),
     "schema": Picture("schemamigration_changelist", "", "Django's own migrations, and what hangs on which"),
 }
@@ -140,9 +142,9 @@ def address(site: Site, picture: Picture, runs: dict[str, int]) -> str:
     model, _, page = picture.route.partition("_")
     here = f"{site.url}/admin/console/{model}/"
     if not picture.what:
-        return here + picture.query
+        return here + picture.query.format(**runs)
     what = runs[picture.what] if model == "run" else quote(picture.what)
-    return f"{here}{what}/{'run' if picture.confirm else page}/{picture.query}"
+    return f"{here}{what}/{'run' if picture.confirm else page.replace('compare_with', 'compare')}/"
 
 
 def take(page: Any, site: Site, picture: Picture, runs: dict[str, int], path: Path) -> int:
