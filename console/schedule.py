@@ -23,6 +23,7 @@ from .states import Status
 logger = logging.getLogger("console")
 
 FARTHEST = timedelta(days=366)
+FAR = "That is more than a year ahead."
 
 
 class InvalidStart(ValueError):
@@ -72,7 +73,10 @@ def moment(shown: datetime) -> datetime:
     zone = timezone.get_default_timezone()
     found = shown.replace(tzinfo=zone, fold=0)
     # Not in that zone: times of an hour that comes twice are equal to none of another one.
-    moment = found.astimezone(UTC)
+    try:
+        moment = found.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidStart(FAR) from error
     if moment.astimezone(zone).replace(tzinfo=None, fold=0) != shown:
         raise InvalidStart("The clocks are put forward then: that time does not exist. Choose another.")
     return clock.stored(moment)
@@ -87,7 +91,7 @@ def check(start_at: datetime, now: datetime) -> None:
     if start_at <= now:
         raise InvalidStart("That time is past. Choose a later one, or leave it empty to start at once.")
     if start_at > now + FARTHEST:
-        raise InvalidStart("That is more than a year ahead.")
+        raise InvalidStart(FAR)
 
 
 def plan(run_id: int) -> None:

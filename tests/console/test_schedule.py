@@ -199,13 +199,21 @@ def test_what_was_approved_for_a_time_is_not_started_before(soon: datetime, sett
 )
 def test_a_time_is_one_by_the_clock_of_the_site(settings: Any, shown: str, moment: str) -> None:
     settings.TIME_ZONE = "Europe/Berlin"
-    assert schedule.moment(datetime.fromisoformat(shown)) == datetime.fromisoformat(moment).replace(tzinfo=UTC)
+    found = clock.aware(schedule.moment(datetime.fromisoformat(shown))).astimezone(UTC)
+    assert found == datetime.fromisoformat(moment).replace(tzinfo=UTC)
 
 
 def test_a_time_that_the_clock_leaves_out_is_refused(settings: Any) -> None:
     settings.TIME_ZONE = "Europe/Berlin"
     with pytest.raises(schedule.InvalidStart, match="clocks are put forward"):
         schedule.moment(datetime(2026, 3, 29, 2, 30))
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+def test_the_last_year_that_there_is_is_far_in_any_zone(settings: Any, zone: str) -> None:
+    settings.TIME_ZONE = zone
+    with pytest.raises(schedule.InvalidStart, match="more than a year"):
+        schedule.check(schedule.moment(datetime(9999, 12, 31, 23, 59)), timezone.now())
 
 
 def test_a_time_that_is_past_or_far_is_refused() -> None:

@@ -164,6 +164,10 @@ def test_a_window_where_nothing_could_keep_it_is_warned_of(monkeypatch):
 # Runs.
 
 
+def in_an_hour() -> datetime:
+    return clock.aware(timezone.now()) + timedelta(hours=1)
+
+
 @pytest.fixture
 def items(transactional_db):
     Item.objects.bulk_create([Item(name=str(number)) for number in range(30)])
@@ -180,7 +184,7 @@ def amounts() -> list[int]:
 
 @pytest.mark.django_db(databases="__all__", transaction=True)
 def test_a_run_that_is_not_to_wait_leaves_before_its_first_batch_and_says_when_it_opens(items, closed):
-    before = timezone.now()
+    before = clock.aware(timezone.now())
     with pytest.raises(OutsideWindow) as raised:
         executor.run_command("batch_increment", window="leave")
     assert raised.value.reason == "window"
@@ -214,7 +218,7 @@ def test_from_the_shell_it_waits_and_says_why(items, monkeypatch, settings, caps
     settings.DATA_MIGRATIONS = {"THROTTLE_SECONDS": 0.01}
     monkeypatch.setattr(Command, "window", shut())
     opened = threading.Event()
-    monkeypatch.setattr(Window, "is_open", lambda self, moment: opened.is_set() or moment > timezone.now() + _SOON)
+    monkeypatch.setattr(Window, "is_open", lambda self, moment: opened.is_set() or clock.aware(moment) > in_an_hour())
     reasons: list[str] = []
 
     def throttled(self: Any, reason: str) -> None:
@@ -230,9 +234,6 @@ def test_from_the_shell_it_waits_and_says_why(items, monkeypatch, settings, caps
     assert said.count("Waiting: its daily window, ") == 1
     assert "Going on." in said
     assert amounts() == [1]
-
-
-_SOON = timedelta(hours=1)
 
 
 @pytest.mark.django_db(databases="__all__", transaction=True)
