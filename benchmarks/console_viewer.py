@@ -124,8 +124,11 @@ def measure(page: Any, url: str, count: int, rounds: int) -> None:
                     const pane = document.querySelector("[data-log-pane]");
                     pane.scrollTop = share * pane.scrollHeight;
                     const wanted = share * count;
-                    return seen(() => [...document.querySelectorAll(".console-line")]
-                        .find((line) => Math.abs(line.id.slice(1) - wanted) < 0.002 * count + 100));
+                    const box = pane.getBoundingClientRect();
+                    return seen(() => {
+                        const line = document.elementFromPoint(box.left + 20, box.top + 60)?.closest(".console-line");
+                        return line && Math.abs(line.id.slice(1) - wanted) < 0.02 * count + 100 ? line : null;
+                    });
                 }""",
                 [share, count],
             )
@@ -151,6 +154,7 @@ def measure(page: Any, url: str, count: int, rounds: int) -> None:
     page.goto(url)
     page.wait_for_selector(f"#L{count}")
     page.wait_for_timeout(1000)
+    page.locator("[data-log-pane]").scroll_into_view_if_needed()
     told("go to a line", went)
     told("drag the scroll bar there", scrolled)
     told("search for the one line that has it", found)
