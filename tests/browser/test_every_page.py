@@ -1,0 +1,184 @@
+"""Each page in each state, from the list of pictures (which tests/test_pictures.py holds complete).
+
+Accessible, under a strict policy, by keyboard alone, from right to left, in forced colours, without a script, narrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.browser import pictures
+from tests.browser.pictures import PICTURES, Picture
+from tests.browser.site import Site, running
+from tests.browser.test_looks import POLICY, violations
+
+pytestmark = pytest.mark.browser
+
+Visit = Callable[..., Any]
+# Each address once; the looks of a picture are not what is tested here.
+PAGES = {name: picture for name, picture in PICTURES.items() if picture.scheme == "light" and picture.width > 360}
+# In the console's part of the page: what can be reached by pointing must be reached by Tab, and show that it was.
+REACHABLE = """() => [...document.querySelectorAll('#content a[href], #content button, #content input,'
+    + '#content select, #content textarea, #content summary')].filter(each => each.type !== 'hidden'
+    && !each.disabled && each.tabIndex >= 0
+    && each.checkVisibility({visibilityProperty: true, opacityProperty: true})).length"""
+FOCUSED = """() => {
+    const each = document.activeElement;
+    if (!each || !each.closest('#content')) return null;
+    const style = getComputedStyle(each);
+    const label = each.closest('label');
+    const ring = (one) => one && (one.outlineStyle !== 'none' && parseFloat(one.outlineWidth) > 0
+        || one.boxShadow !== 'none');
+    const before = each.dataset.seen;
+    each.dataset.seen = '1';
+    // The browser marks the parts of a field for a time itself.
+    const marked = ring(style) || ring(label && getComputedStyle(label)) || each.type === 'datetime-local';
+    return [before === undefined, Boolean(marked), each.outerHTML.slice(0, 120)];
+}"""
+NASTY = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\\u001b]8;;javascript:alert(1)\\u0007x"
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, dict[str, int]]]:
+    """A site without a worker, with a run in each state."""
+    with running(
+        tmp_path_factory.mktemp("still"), worker=False, DJANGO_SETTINGS_MODULE="console.site.settings"
+    ) as site:
+        yield site, pictures.write_states(site)
+
+
+Still = tuple[Site, dict[str, int]]
+
+
+def go(page: Any, still: Still, picture: Picture) -> None:
+    site, runs = still
+    page.goto(pictures.address(site, picture, runs))
+    if picture.confirm:
+        page.fill("[name=reason]", "to look at the confirm page")
+        page.click("text=Go on to confirm")
+        page.wait_for_selector("[name=ticket]", state="attached")
+
+
+def test_axe_finds_nothing_serious_on_any_page_in_any_state(still: Still, visit: Visit) -> None:
+    page = visit(still[0])
+    found = {}
+    for name, picture in PAGES.items():
+        go(page, still, picture)
+        page.wait_for_timeout(200)
+        seen = violations(page)
+        # Django's own part of its list is Django's.
+        found[name] = [each for each in seen if "console-" in each] if picture.route == "run_changelist" else seen
+    assert {name: each for name, each in found.items() if each} == {}
+
+
+def test_a_strict_policy_holds_nothing_scrolls_sideways_and_nothing_breaks_from_right_to_left(
+    still: Still, visit: Visit
+) -> None:
+    page = visit(still[0])
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text) if "Content Security" in message.text else None)
+
+    def with_policy(route: Any) -> None:
+        if route.request.resource_type != "document":
+            route.continue_()
+            return
+        answer = route.fetch()
+        route.fulfill(response=answer, headers={**answer.headers, "Content-Security-Policy": POLICY})
+
+    page.route("**/admin/console/**", with_policy)
+    wrong: dict[str, Any] = {}
+    for name, picture in PAGES.items():
+        page.set_viewport_size({"width": 1180, "height": 800})
+        go(page, still, picture)
+        page.set_viewport_size({"width": 360, "height": 740})
+        for direction in ("ltr", "rtl"):
+            page.evaluate("direction => { document.documentElement.dir = direction; }", direction)
+            for colours in ("none", "active"):
+                page.emulate_media(forced_colors=colours)
+                width = page.evaluate("document.documentElement.scrollWidth")
+                if width > 360:
+                    wrong[f"{name} {direction} {colours}"] = width
+        if said:
+            wrong[f"{name} policy"] = said.copy()
+            said.clear()
+    page.unroute_all(behavior="ignoreErrors")
+    assert wrong == {}
+
+
+def test_everything_is_reached_by_keyboard_and_shows_where_it_is(still: Still, visit: Visit) -> None:
+    page = visit(still[0])
+    wrong: dict[str, Any] = {}
+    for name, picture in PAGES.items():
+        go(page, still, picture)
+        page.wait_for_timeout(300)
+        wanted = page.evaluate(REACHABLE)
+        reached, unmarked = 0, []
+        for _ in range(wanted * 2 + 60):
+            page.keyboard.press("Tab")
+            seen = page.evaluate(FOCUSED)
+            if seen is None:
+                if reached:
+                    break
+                continue
+            is_new, is_marked, html = seen
+            # A field for a date has several stops.
+            reached += is_new
+            if not is_marked:
+                unmarked.append(html)
+        # Of radio buttons, Tab reaches the chosen one; the arrows reach the others.
+        radios = page.evaluate("document.querySelectorAll('#content input[type=radio]').length")
+        if reached < wanted - radios:
+            wrong[name] = f"{reached} of {wanted} reached"
+        if unmarked:
+            wrong[f"{name} focus"] = unmarked
+    assert wrong == {}
+
+
+def test_each_page_says_the_same_without_a_script(still: Still, visit: Visit) -> None:
+    with_scripts, without = visit(still[0]), visit(still[0], java_script_enabled=False)
+    wrong = {}
+    for name, picture in PAGES.items():
+        titles = []
+        for page in (with_scripts, without):
+            go(page, still, picture)
+            titles.append(page.title())
+        if titles[0] != titles[1] or not without.inner_text("#content").strip():
+            wrong[name] = titles
+    assert wrong == {}
+
+
+def test_no_script_in_a_text_runs_in_a_browser(still: Still, visit: Visit) -> None:
+    site, runs = still
+    code = f'''
+from console.models import LogChunk, Run
+run = Run.objects.get(pk={runs["failed"]})
+bad = "{NASTY}"
+values = dict(reason=bad, requested_by=bad[:150], error_message=bad, traceback=bad, note=bad, result=bad,
+    host=bad[:255], arguments={{"x": bad}}, release=bad[:200])
+new = Run.objects.create(migration=bad[:100] + "/../x", status="failed", **values)
+LogChunk.objects.create(run=new, first=1, count=2, bytes=9, at=run.requested_at, text=bad + chr(10) + bad,
+    meta='[[0, "o"], [0, "r"]]')
+Run.objects.filter(pk=new.pk).update(log_next=3)
+print("hostile", new.pk)
+'''
+    number = int(site.manage("shell", "-c", code).stdout.split()[-1])
+    page = visit(site)
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    for path in (
+        f"run/{number}/change/",
+        "run/",
+        "migration/",
+        f"run/{number}/compare/",
+        "run/?q=%3Cscript%3Ealert(1)",
+    ):
+        page.goto(f"{site.url}/admin/console/{path}")
+        page.wait_for_timeout(500)
+        assert page.evaluate("document.querySelectorAll('img[src=x]').length") == 0
+        assert (
+            page.evaluate("[...document.querySelectorAll('a')].filter(a => a.protocol === 'javascript:').length") == 0
+        )
+    assert dialogs == []
