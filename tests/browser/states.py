@@ -55,7 +55,7 @@ def write() -> None:
     _run("paused", BACKFILL, STEPS, control="pause", control_by="ben", **batched)
     _run("interrupted", BACKFILL, STEPS[:20], begun=True, note="Its process on worker-1 (pid 412) is gone.", **batched)
     _run("enqueued", SEGMENT)
-    decided = {"decision": "approved", "decided_by": "ana", "decided_at": now}
+    decided: dict[str, Any] = {"decision": "approved", "decided_by": "ana", "decided_at": now}
     _run("scheduled", SEGMENT, start_at=now + timedelta(hours=9), **decided)
     waiting = _run("waiting", SEGMENT, approval_expires_at=now + timedelta(days=3))
     waiting.fingerprint = approval.fingerprint(waiting)
