@@ -47,6 +47,7 @@ bench: $(VENV)/.test-installed
 	done
 
 bench-console: $(VENV)/.test-installed
+	@$(PY) -m benchmarks.console_stream
 	@$(PY) -m benchmarks.console_viewer
 	@for database in sqlite postgresql; do \
 		TEST_DB=$$database $(PY) -m benchmarks.console_pages || exit 1; \

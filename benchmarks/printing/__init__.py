@@ -1,0 +1,1 @@
+"""A data migration that prints: what the measurements of the log watch."""
