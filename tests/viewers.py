@@ -148,7 +148,7 @@ class Viewer:
                     self.breaks += 1
                 # Also one that ended in order begins anew.
                 connection.close()
-                pause = self.pause if self.next > before else min(pause * 2, 10)
+                pause = self.pause if self.next > before else min(pause * 2, self.pause * 20)
                 if not self.over:
                     await asyncio.sleep(pause * random.uniform(0.75, 1.25))
         finally:
@@ -222,6 +222,7 @@ class Proxy:
         self.loop: asyncio.AbstractEventLoop | None = None
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Listen on a port of its own."""
@@ -235,6 +236,9 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
+        if task := asyncio.current_task():
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self.server_port)
         except OSError:
@@ -280,3 +284,6 @@ class Proxy:
         if self._server is not None:
             self._server.close()
         self.break_all()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        # The transports close in the next turn of the loop.
+        await asyncio.sleep(0.05)

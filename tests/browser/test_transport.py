@@ -139,6 +139,7 @@ def test_a_server_that_is_killed_and_started_again_loses_and_doubles_nothing(
         with serving(tmp_path, server, port=first.port, env=site.environment()):
             wait_for_line(page, 40)
             wait_for_chip(page, word)
+            assert page.inner_text("[data-log-status]") == ""
             here.do("say", run, "the last")
             wait_for_line(page, 41)
             here.do("end", run)

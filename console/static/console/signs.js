@@ -36,6 +36,8 @@ export class Signs {
     this.box.textContent = text;
     if (shown === "ended") this.say(`Run ${this.root.dataset.status}. The log has ended, ${last} lines.`);
     else if (!QUIET.includes(shown)) this.say(text);
+    // What was said of a connection is over when it is there again.
+    else if (Object.values(CHIPS).some(([, each]) => each === this.status.textContent)) this.say("");
   }
 
   /** How many lines are below what one sees; `over`: they are not new any more. */
