@@ -18,7 +18,7 @@ from django.utils.text import Truncator
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from . import history
+from . import environment, history
 from .compare import RECORDS
 from .controls import VERBS
 from .models import Health, Kind, Migration, Run, SchemaMigration
@@ -183,7 +183,7 @@ class RunAdmin(PagesAdmin):
         """Django's own, under a plain title."""
         if has_nul(request):
             return HttpResponseBadRequest(NO_NUL)
-        return super().changelist_view(request, {"title": "Runs", "exports": EXPORTS, **(extra_context or {})})
+        return super().changelist_view(request, {"title": "Runs", "exports": EXPORTS, **environment.band(), **(extra_context or {})})
 
     @admin.display(description=format_html('<span class="visually-hidden">{}</span>', "Compare"))
     def chosen(self, run: Run) -> SafeString:

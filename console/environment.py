@@ -21,3 +21,8 @@ def color() -> str:
 def is_production() -> bool:
     """Whether it is one in which a mistake is dear: its band is red."""
     return color() == PRODUCTION_COLOR
+
+
+def band() -> dict[str, str]:
+    """What the template of the band needs."""
+    return {"environment": name(), "environment_color": color()}

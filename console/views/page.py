@@ -75,8 +75,7 @@ def render(
             "title": title,
             "crumbs": crumbs,
             "media": scripts(*modules),
-            "environment": environment.name(),
-            "environment_color": environment.color(),
+            **environment.band(),
             # Django 6.1 draws breadcrumbs as a list, and object tools beside the title.
             "modern": django.VERSION >= (6, 1),
             "live": request.headers.get("X-Console-Live") == "1",

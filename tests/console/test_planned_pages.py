@@ -412,6 +412,9 @@ def test_the_band_is_on_every_page(client_of_ana: Client, settings: Any) -> None
         address("run", BATCHED),
         run_address(run),
         run_address(run, "cancel"),
+        "/admin/console/run/",
+        "/admin/console/health/",
+        "/admin/console/schemamigration/",
     ):
         page = client_of_ana.get(url).content.decode()
         assert page.count('class="console-environment console-environment-orange"') == 1, url
