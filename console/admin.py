@@ -183,7 +183,9 @@ class RunAdmin(PagesAdmin):
         """Django's own, under a plain title."""
         if has_nul(request):
             return HttpResponseBadRequest(NO_NUL)
-        return super().changelist_view(request, {"title": "Runs", "exports": EXPORTS, **environment.band(), **(extra_context or {})})
+        return super().changelist_view(
+            request, {"title": "Runs", "exports": EXPORTS, **environment.band(), **(extra_context or {})}
+        )
 
     @admin.display(description=format_html('<span class="visually-hidden">{}</span>', "Compare"))
     def chosen(self, run: Run) -> SafeString:
