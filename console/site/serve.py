@@ -153,7 +153,8 @@ def announce(host: str, port: int) -> None:
     shown = reachable(host)
     say(
         f"\n  http://{f'[{shown}]' if ':' in shown else shown}:{port}/\n\n"
-        "  Log in as ana (may do everything) or viewer (may only look); the password is demo.\n"
+        "  Log in as ana (may do everything), ben (may approve what others ask for)\n"
+        "  or viewer (may only look); the password is demo. Then open Data migrations.\n"
         "  Ctrl-C stops the web server and the worker.\n"
     )
 

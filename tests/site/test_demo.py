@@ -84,6 +84,11 @@ def test_every_data_migration_of_the_demo_works_once(shop: Shop) -> None:
     shop.ask("[Product.objects.filter(pk=p.pk).update(sku=f'N-{p.pk}') for p in Product.objects.all()]")
     shop.run("fill_unique_skus")
 
+    # A shell is not asked; the console's worker would wait for a second person.
+    assert shop.ask("print(all(p.price_cents % 10 == 0 for p in Product.objects.all()))") == "False"
+    shop.run("round_prices")
+    assert shop.ask("print(all(p.price_cents % 10 == 0 for p in Product.objects.all()))") == "True"
+
     assert "already applied" in shop.run("fill_unique_skus")
     assert shop.manage("custom_migrations", "list", "--check").returncode == 0
 
@@ -99,6 +104,22 @@ def test_the_viewer_may_only_look(shop: Shop) -> None:
         shop.ask("from django.contrib.auth.models import User\nprint(User.objects.get(username='ana').is_superuser)")
         == "True"
     )
+
+
+def test_a_second_person_is_there_for_what_needs_one(shop: Shop) -> None:
+    allowed = shop.ask(
+        "from django.contrib.auth.models import User\n"
+        "ben = User.objects.get(username='ben')\n"
+        "print(ben.has_perm('console.approve_run'), ben.has_perm('console.run_migration'))"
+    )
+    assert allowed == "True False"
+    needed = shop.ask(
+        "from console import approval, permissions\n"
+        "from console.models import Kind\n"
+        "for name in ('round_prices_v1_2026_11_20', 'fill_unique_skus_v1_2026_11_12'):\n"
+        "    print(approval.is_needed(permissions.find(name), Kind.RUN))"
+    )
+    assert needed.split() == ["True", "False"]
 
 
 def test_loading_again_keeps_what_is_there(shop: Shop) -> None:

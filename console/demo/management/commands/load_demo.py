@@ -1,4 +1,4 @@
-"""Fill the demo shop and make its two users."""
+"""Fill the demo shop and make its three users."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib.auth.models import Permission, User
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db.models import QuerySet
 from tqdm import tqdm
 
 from ...generator import generate
@@ -17,7 +18,7 @@ PASSWORD = "demo"
 
 
 class Command(BaseCommand):
-    help = "Fill the demo shop with customers and orders, and make the users ana and viewer. Keeps what is there."
+    help = "Fill the demo shop with customers and orders, and make the users ana, ben and viewer. Keeps what is there."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--customers", type=int, default=50_000)
@@ -55,19 +56,24 @@ class Command(BaseCommand):
         self.stdout.write(text)
 
     def _users(self) -> None:
-        """Make the administrator and somebody who may only look; nobody's password is changed."""
+        """Make the administrator, one to approve and one who may only look; nobody's password is changed."""
         with transaction.atomic(using=User.objects.db):
             if not User.objects.filter(username="ana").exists():
                 User.objects.create_superuser("ana", "ana@example.com", PASSWORD, first_name="Ana")
-            viewer, created = User.objects.get_or_create(
-                username="viewer", defaults={"is_staff": True, "email": "viewer@example.com"}
+            looking = Permission.objects.filter(
+                codename__startswith="view_", content_type__app_label__in=("console", "data_migrations", "shop")
             )
-            if created:
-                viewer.set_password(PASSWORD)
-                viewer.save()
-                viewer.user_permissions.set(
-                    Permission.objects.filter(
-                        codename__startswith="view_",
-                        content_type__app_label__in=("console", "data_migrations", "shop"),
-                    )
-                )
+            approving = Permission.objects.filter(
+                codename__in=("approve_run", "dry_run_migration"), content_type__app_label="console"
+            )
+            self._staff("ben", looking | approving)
+            self._staff("viewer", looking)
+
+    def _staff(self, username: str, permissions: QuerySet[Permission]) -> None:
+        user, created = User.objects.get_or_create(
+            username=username, defaults={"is_staff": True, "email": f"{username}@example.com"}
+        )
+        if created:
+            user.set_password(PASSWORD)
+            user.save()
+            user.user_permissions.set(permissions)
