@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable
 
+from django.db import connections
+from django.db.utils import Error
+
 from . import tail
+from .models import Run
 from .tail import Encode, Tailer
+
+logger = logging.getLogger("console")
 
 # Who has heard nothing for so long hears that we are still there.
 BEAT_SECONDS = 15.0
@@ -49,7 +56,7 @@ async def follow(
     try:
         while True:
             if clock() >= check_at:
-                if not await desk.ask(may_go_on):
+                if not await desk.ask(_ask, may_go_on):
                     return
                 check_at = clock() + check_seconds
             data = await reader.next() if tailer.head is not None else None
@@ -63,10 +70,21 @@ async def follow(
                 spoke_at = clock()
             else:
                 await tailer.news(min(check_at, spoke_at + BEAT_SECONDS) - clock())
-    except CutOff:
+    except (CutOff, Run.DoesNotExist):
         return
+    except Error as error:
+        logger.warning("A reader of the log of run %s has to ask again: %s", pk, error)
     finally:
         desk.leave(tailer)
+
+
+def _ask(may_go_on: Callable[[], bool]) -> bool:
+    try:
+        return may_go_on()
+    except Error:
+        # As in tail.read: the thread outlives a connection, the next question gets a new one.
+        connections.close_all()
+        raise
 
 
 class _Lines:

@@ -53,6 +53,11 @@ class Keyset:
         self._statement_size = 0
         self._key_before: Any = None
 
+    @property
+    def can_load_ahead(self) -> bool:
+        """Whether pages can be loaded outside of a transaction, and compared with what their rows are later."""
+        return self.loader.is_comparable and not self.queryset.query.select_for_update
+
     def count(self) -> int:
         """Rows in all, as of now."""
         return self.queryset.order_by().count()

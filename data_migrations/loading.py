@@ -69,10 +69,11 @@ class Loader:
         for values in rows:
             row = new(model)
             row._state = state = ModelState()
-            state.adding = False
-            state.db = using
             for name, value in zip(names, values):  # noqa: B905  (half a microsecond for each row)
                 set_attribute(row, name, value)
+            # After the values, as in Django: a model's own __setattr__ may ask whether it is being made.
+            state.adding = False
+            state.db = using
             keep(values)
             add(row)
         # A version of Django that does more than that is left to do it itself.
@@ -163,6 +164,8 @@ def _is_plain(queryset: QuerySet[Any]) -> bool:
     untouched = (
         rows._iterable_class is ModelIterable
         and type(queryset)._fetch_all is QuerySet._fetch_all
+        and type(queryset).__iter__ is QuerySet.__iter__
+        and type(queryset).values_list is QuerySet.values_list
         and not rows._known_related_objects
         and not rows._prefetch_related_lookups
         # Django 6.1
@@ -173,5 +176,6 @@ def _is_plain(queryset: QuerySet[Any]) -> bool:
         and super(Model, model).__init__ is object.__init__
         and model.from_db.__func__ is cast(Any, Model.from_db).__func__
         and model.__new__ is object.__new__
+        and type(model).__call__ is type.__call__
     )
     return bool(whole and untouched and by_django)

@@ -26,12 +26,15 @@ class Watch:
     """Sees whether something is asked of the database while a batch is worked on, and settles the batch before it is.
 
     Attributes:
-        is_silent: nothing was asked through Django's connection but the batch's own rows.
+        is_silent: nothing was asked through Django's connections in this thread but the batch's own rows, and nothing
+            waits for the commit.
         is_empty: nothing was done in the transaction, by the word of the driver; only of a batch loaded ahead.
     """
 
     def __init__(self, using: str, batch: Batch) -> None:
         self._connection = connections[using]
+        # What is done in another database is not undone with the batch, so it must not be done again without need.
+        self._all = [connections[alias] for alias in connections]
         self._batch = batch
         self._failed: LoadAgain | None = None
         self.is_silent = True
@@ -39,26 +42,35 @@ class Watch:
 
     def __enter__(self) -> Watch:
         self._changes = self._total_changes()
-        self._connection.execute_wrappers.append(self._see)
+        self._hooks = len(self._connection.run_on_commit)
+        for connection in self._all:
+            connection.execute_wrappers.append(self._see)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._see in self._connection.execute_wrappers:
-            self._connection.execute_wrappers.remove(self._see)
+        for connection in self._all:
+            if self._see in connection.execute_wrappers:
+                connection.execute_wrappers.remove(self._see)
         if error is not None:
             return
         if self._failed is not None:
             # The author's code caught it.
             raise self._failed
+        if len(self._connection.run_on_commit) > self._hooks or self._connection.needs_rollback:
+            # What waits for the commit comes after it, so the place has to be in it. And what is to be rolled back is
+            # not done: storing its place says so.
+            self.is_silent = False
+            if isinstance(self._batch, AheadBatch):
+                self._batch.settle()
         if isinstance(self._batch, AheadBatch) and self.is_silent:
             self.is_empty = self._is_empty()
             if not self.is_empty:
                 raise LoadAgain(f"{self._batch.where()} worked past Django's connection", for_good=True)
 
     def _see(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
-        """The wrapper around each statement on the connection."""
+        """The wrapper around each statement."""
         if isinstance(self._batch, QuerysetBatch) and self._batch.is_loading:
             return execute(sql, params, many, context)
         if self._failed is not None:
@@ -92,7 +104,7 @@ class Reading:
 
     def __init__(self, using: str, source: Source, allowed: bool) -> None:
         self.using = using
-        self._source = source if isinstance(source, QuerysetSource) and source.keyset.loader.is_comparable else None
+        self._source = source if isinstance(source, QuerysetSource) and source.keyset.can_load_ahead else None
         self._allowed = allowed and connections[using].vendor in _VENDORS
         self._silent = 0
 

@@ -328,6 +328,71 @@ def test_the_log_of_a_run_that_is_gone_ends(run: Run):
     together(act())
 
 
+def test_a_run_that_goes_while_a_reader_is_brought_up_ends_his_stream(run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tail, "EVENT_LINES", 2)
+    monkeypatch.setattr(tail, "NEAR_LINES", 0)
+    pages: list[Any] = []
+
+    async def act() -> None:
+        async for data in follow(run, 0):
+            if page := page_in(data):
+                pages.append(page)
+                await elsewhere(Run.objects.filter(pk=run.pk).delete)
+        assert tail.desk().tailers == {}
+
+    together(act())
+    assert numbers(pages) == [1, 2]
+
+
+def test_a_database_that_fails_while_a_reader_is_brought_up_ends_his_stream(run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tail, "EVENT_LINES", 2)
+    monkeypatch.setattr(tail, "NEAR_LINES", 0)
+
+    def fail(pk: int, after: int, read: Callable[..., Any] = tail.read) -> Any:
+        if 2 <= after < 10:
+            raise OperationalError("gone away")
+        return read(pk, after)
+
+    monkeypatch.setattr(tail, "read", fail)
+
+    async def act() -> list[Any]:
+        pages = await pages_of(follow(run, 0))
+        assert tail.desk().tailers == {}
+        return pages
+
+    assert numbers(together(act())) == [1, 2]
+
+
+def test_a_permission_that_cannot_be_asked_for_ends_the_stream_and_its_connection(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+):
+    closed: list[str] = []
+    close_all = connections.close_all
+
+    def close() -> None:
+        closed.append(threading.current_thread().name)
+        close_all()
+
+    def fail() -> bool:
+        # At its end the desk closes everything; before that is what counts.
+        monkeypatch.setattr(connections, "close_all", close)
+        raise OperationalError("gone away")
+
+    async def act() -> list[Any]:
+        other = follow(run, 10)
+        await anext(other)
+        waiting = asyncio.ensure_future(anext(other))
+        await until(lambda: tail.desk().tailers)
+        pages = await pages_of(follow(run, 10, may_go_on=fail, check_seconds=0))
+        assert [name for name in closed if name.startswith("console tail")]
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await other.aclose()
+        return pages
+
+    assert numbers(together(act())) == []
+
+
 # The address.
 
 

@@ -127,6 +127,64 @@ def test_a_listener_hears_of_every_row(owned: User) -> None:
 
 
 @isolate_apps("tests.testapp")
+def test_a_model_that_notes_what_is_set_after_it_was_loaded_does_not_note_the_loading() -> None:
+    noted: list[str] = []
+
+    class Noting(models.Model):
+        name = models.CharField(max_length=100)
+
+        class Meta:
+            app_label = "testapp"
+            db_table = "testapp_item"
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, value)
+            if name == "name" and not self._state.adding:
+                noted.append(value)
+
+    Item.objects.create(name="one")
+    same(Noting._default_manager.all())
+    row = Loader(Noting._default_manager.all()).rows(Noting._default_manager.all())[0]
+    assert noted == []
+    row.name = "two"
+    assert noted == ["two"]
+
+
+@isolate_apps("tests.testapp")
+def test_a_class_of_classes_that_makes_the_instances_does() -> None:
+    made: list[Any] = []
+
+    class Base(models.base.ModelBase):
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            made.append(super().__call__(*args, **kwargs))
+            return made[-1]
+
+    class Made(models.Model, metaclass=Base):
+        name = models.CharField(max_length=100)
+
+        class Meta:
+            app_label = "testapp"
+            db_table = "testapp_item"
+
+    Item.objects.create(name="one")
+    Item.objects.create(name="two")
+    made.clear()
+    assert Loader(Made._default_manager.all()).rows(Made._default_manager.all()) == made
+    assert len(made) == 2
+
+
+def test_a_queryset_that_changes_what_it_gives_is_left_to_itself(owned: User) -> None:
+    class Marking(QuerySet[Any]):
+        def __iter__(self) -> Any:
+            for row in super().__iter__():
+                vars(row)["marked"] = True
+                yield row
+
+    assert not Loader(Marking(Item)).is_plain
+    same(Marking(Item))
+
+
+@isolate_apps("tests.testapp")
 def test_a_model_that_makes_its_own_instances_does() -> None:
     class Counted(models.Model):
         name = models.CharField(max_length=100)

@@ -421,6 +421,68 @@ def test_querysets_of_every_kind_are_gone_through_once(queryset: str, amounts: C
     assert amounts() == [0] * 50 + [1] * 50
 
 
+def test_what_waits_for_the_commit_is_done_once_although_there_is_a_kill(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[int] = []
+    kills = [8]
+
+    class Killed(BaseException):
+        pass
+
+    def perform(self: Any, batch: Any) -> None:
+        first = batch.items[0].pk
+        if batch.number in kills:
+            raise Killed
+        if batch.number >= 6:
+            transaction.on_commit(lambda: done.append(first))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keeping.Keeper, "catch_up", lambda self: None)
+        with pytest.raises(MigrationFailed, match="Killed"):
+            go(perform)
+    kills.clear()
+    go(perform)
+    assert done == [nth(number).pk for number in (51, 61, 71, 81, 91)]
+
+
+@needs_telling
+def test_what_waits_for_the_commit_is_of_the_rows_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    after_load(monkeypatch, 6, lambda: Item.objects.filter(pk=nth(55).pk).update(amount=500))
+    told: list[int] = []
+
+    def perform(self: Any, batch: Any) -> None:
+        total = sum(item.amount for item in batch)
+        if batch.number == 6:
+            transaction.on_commit(lambda: told.append(total))
+
+    go(perform)
+    assert told == [500]
+
+
+def test_a_batch_that_is_to_be_rolled_back_is_not_done(stored: list[int]) -> None:
+    def perform(self: Any, batch: Any) -> None:
+        read(self, batch)
+        if batch.number == 6:
+            transaction.set_rollback(True)
+
+    with pytest.raises(MigrationFailed, match="atomic"):
+        go(perform)
+    assert checkpoints.find(NAME, "default").rows == 50
+
+
+def test_batches_that_ask_another_database_are_stored_and_locked(stored: list[int]) -> None:
+    def perform(self: Any, batch: Any) -> None:
+        read(self, batch)
+        User.objects.using("other").create(email=f"{batch.number}")
+
+    go(perform)
+    assert stored == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10]
+
+
+def test_a_queryset_that_locks_by_itself_is_gone_through(stored: list[int]) -> None:
+    go(read, get_queryset=lambda self: Item.objects.select_for_update())
+    assert stored == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10]
+
+
 def test_a_passing_error_repeats_no_other_batch() -> None:
     times: list[int] = []
 
