@@ -17,7 +17,7 @@ from django.utils.formats import date_format
 from django.utils.functional import cached_property
 from django.utils.text import smart_split, unescape_string_literal
 
-from data_migrations import registry
+from data_migrations import clock, registry
 
 from .models import Run
 
@@ -162,7 +162,7 @@ def _period(year: int, month: int | None = None, day: int | None = None) -> tupl
 
 
 def _between(begin: date, end: date) -> dict[str, datetime]:
-    starts = [timezone.make_aware(datetime(each.year, each.month, each.day)) for each in (begin, end)]
+    starts = [clock.stored(timezone.make_aware(datetime(each.year, each.month, each.day))) for each in (begin, end)]
     return {f"{DATE}__gte": starts[0], f"{DATE}__lt": starts[1]}
 
 
@@ -172,7 +172,7 @@ def _ends(runs: QuerySet[Run]) -> tuple[datetime, datetime] | None:
     first, last = times.order_by(DATE).first(), times.order_by(f"-{DATE}").first()
     if first is None or last is None:
         return None
-    return timezone.localtime(first), timezone.localtime(last)
+    return timezone.localtime(clock.aware(first)), timezone.localtime(clock.aware(last))
 
 
 def search(request: HttpRequest, runs: QuerySet[Run], text: str) -> QuerySet[Run]:

@@ -62,9 +62,12 @@ class Loader:
         model, names, set_attribute = self.model, self.names, setattr
         kept: list[Values] = []
         made: list[Any] = []
+        # Django 6.1 tells each instance how its relations are fetched.
+        fetch_mode = getattr(QuerySet(model), "_fetch_mode", None)
+        known: dict[str, Any] = {} if fetch_mode is None else {"fetch_mode": fetch_mode}
         if pre_init.has_listeners(model) or post_init.has_listeners(model):
             kept = list(rows)
-            return kept, [model.from_db(using, names, values) for values in kept]
+            return kept, [model.from_db(using, names, values, **known) for values in kept]
         keep, add, new = kept.append, made.append, model.__new__
         for values in rows:
             row = new(model)
@@ -74,11 +77,13 @@ class Loader:
             # After the values, as in Django: a model's own __setattr__ may ask whether it is being made.
             state.adding = False
             state.db = using
+            if fetch_mode is not None:
+                state.fetch_mode = fetch_mode
             keep(values)
             add(row)
         # A version of Django that does more than that is left to do it itself.
-        if made and not _same_attributes(made[0], model.from_db(using, names, kept[0])):
-            made = [model.from_db(using, names, values) for values in kept]
+        if made and not _same_attributes(made[0], model.from_db(using, names, kept[0], **known)):
+            made = [model.from_db(using, names, values, **known) for values in kept]
         return kept, made
 
 

@@ -11,6 +11,7 @@ from django.utils.cache import patch_cache_control
 
 from console import export
 from console.permissions import require
+from data_migrations import clock
 
 from .page import ConsoleAdmin
 from .pieces import streamed
@@ -30,7 +31,7 @@ def download(admin: ConsoleAdmin, request: HttpRequest, form: str) -> HttpRespon
     found = export.rows(runs, with_arguments=with_arguments)
     text = write(found, export.columns(with_arguments=with_arguments))
     response = StreamingHttpResponse(streamed(request, text), content_type=content_type)
-    name = f"runs-{timezone.localtime():%Y-%m-%d-%H%M}.{form}"
+    name = f"runs-{timezone.localtime(clock.aware(timezone.now())):%Y-%m-%d-%H%M}.{form}"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     response["X-Content-Type-Options"] = "nosniff"
     patch_cache_control(response, private=True, no_store=True)

@@ -11,6 +11,10 @@ from contextlib import contextmanager
 from email.message import EmailMessage
 from typing import Any
 
+from django.core import mail
+
+BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+
 
 class MailServer(socketserver.ThreadingTCPServer):
     """What came is in ``messages``; the answers to the next RCPT commands are taken from ``answers``."""
@@ -91,3 +95,20 @@ def running() -> Iterator[MailServer]:
             server.talks.set()
             server.shutdown()
             thread.join()
+
+
+def use(settings: Any, port: int, timeout: float | None = None) -> None:
+    """Have Django send its mail to that port, in the way of its version."""
+    if not hasattr(mail, "mailers"):
+        settings.EMAIL_BACKEND = BACKEND
+        settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", port, timeout
+        return
+    options = {"host": "127.0.0.1", "port": port} | ({} if timeout is None else {"timeout": timeout})
+    settings.MAILERS = {"default": {"BACKEND": BACKEND, "OPTIONS": options}}
+
+
+def as_code(settings: Any) -> str:
+    """A statement that says the same to the settings of another process."""
+    if hasattr(mail, "mailers"):
+        return f"settings.MAILERS = {getattr(settings, 'MAILERS', {})!r}"
+    return f"settings.EMAIL_HOST, settings.EMAIL_PORT = {settings.EMAIL_HOST!r}, {settings.EMAIL_PORT!r}"

@@ -7,6 +7,7 @@ from html import unescape
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from console import differences
 from data_migrations import ledger, registry
@@ -62,7 +63,7 @@ def applied_with(text: str) -> None:
     checksum = "c" * 64
     ledger.record(INCREMENT, using="default", by="ben", door=Door.SHELL, checksum=checksum)
     if text:
-        AppliedSource.objects.create(checksum=checksum, text=text, seen_at="2026-01-01T00:00:00Z")
+        AppliedSource.objects.create(checksum=checksum, text=text, seen_at=timezone.now())
 
 
 @pytest.mark.django_db(databases="__all__")

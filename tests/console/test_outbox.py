@@ -41,8 +41,7 @@ pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 def server(settings: Any) -> Iterator[MailServer]:
     """A mail server, which Django knows."""
     with smtp.running() as found:
-        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-        settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", found.port
+        smtp.use(settings, found.port)
         settings.DEFAULT_FROM_EMAIL = "Shop <shop@example.com>"
         yield found
 
@@ -133,8 +132,7 @@ def test_a_server_that_says_later_is_asked_again_until_it_takes_it(server: MailS
 
 
 def test_a_server_that_is_not_there_is_asked_ever_more_seldom_and_then_given_up(settings: Any) -> None:
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
+    smtp.use(settings, 1)
     change(settings, NOTIFY_TRIES=3)
     notice = noticed()
     pauses = []
@@ -233,7 +231,7 @@ def test_a_server_that_says_nothing_is_left_after_the_timeout(server: MailServer
 
 def test_the_timeout_of_the_site_goes_first(server: MailServer, settings: Any) -> None:
     change(settings, NOTIFY_TIMEOUT_SECONDS=3600)
-    settings.EMAIL_TIMEOUT = 0.2
+    smtp.use(settings, server.port, timeout=0.2)
     server.talks.clear()
     noticed()
     assert outbox.send_due() == (0, 1)
@@ -294,7 +292,7 @@ def in_a_process(code: str, settings: Any) -> subprocess.CompletedProcess[str]:
     names = {alias: str(name) for alias, name in names.items()}
     setup = (
         "from django.conf import settings\n"
-        f"settings.EMAIL_HOST, settings.EMAIL_PORT = '127.0.0.1', {settings.EMAIL_PORT}\n"
+        f"{smtp.as_code(settings)}\n"
         f"settings.CONSOLE = {settings.CONSOLE!r}\n"
         f"settings.DEFAULT_FROM_EMAIL = {settings.DEFAULT_FROM_EMAIL!r}\n"
     )

@@ -197,7 +197,6 @@ retention.prune(Limits(logs_days=90))
 def test_a_process_killed_in_the_middle_leaves_whole_slices(settings: Any) -> None:
     run = a_run(100, lines=0)
     many_chunks(run, 1_000)
-    settings.EMAIL_PORT = 25
     done = in_a_process(KILLED, settings)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert LogChunk.objects.count() == 700
@@ -213,7 +212,6 @@ def test_two_at_once_take_everything_once(settings: Any) -> None:
     runs = [a_run(100, lines=0) for _ in range(3)]
     for run in runs:
         many_chunks(run, 300)
-    settings.EMAIL_PORT = 25
     code = """
 import django
 django.setup()

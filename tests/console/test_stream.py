@@ -65,6 +65,8 @@ def together(coroutine: Coroutine[Any, Any, Any]) -> Any:
             return await asyncio.wait_for(coroutine, 60)
         finally:
             await sync_to_async(connections.close_all)()
+            # What was let go closes in the next turns of the loop.
+            await asyncio.sleep(0.05)
 
     return asyncio.run(whole())
 

@@ -11,6 +11,7 @@ from django.db.models import F, Model, QuerySet
 from django.db.models.signals import post_init
 from django.test.utils import isolate_apps
 
+from data_migrations import clock
 from data_migrations.loading import Loader
 from tests.bulkapp.models import Bar, CheapPlace, Everything, Owner, OwnerKey, PairKey, Place, Restaurant, UuidKey
 from tests.testapp.models import Item, User
@@ -38,7 +39,7 @@ def everything() -> None:
     Everything.objects.create(
         text="a",
         decimal="1.50",
-        moment=datetime.datetime(2026, 11, 21, tzinfo=datetime.UTC),
+        moment=clock.stored(datetime.datetime(2026, 11, 21, tzinfo=datetime.UTC)),
         json={"a": [1]},
         binary=b"\x00\x01",
         file="somewhere.txt",
