@@ -39,6 +39,12 @@ _NOTES = {
     OutcomeKind.ALREADY_APPLIED: "Already applied: nothing was done.",
     OutcomeKind.NOT_APPLIED: "Not applied: there was nothing to reverse.",
 }
+# What is kept of a run that stopped, and how it goes on.
+_IN_BATCHES = ("Its finished batches are kept", "after them")
+_ATOMIC = ("Nothing of it was kept", "from its beginning")
+_NOT_ATOMIC = ("What it did until then is kept", "from its beginning")
+_PAUSED = "{}; “Resume…” lets this same run go on {}."
+_HANDED_BACK = "The worker that had it was asked to stop. {}; it goes on by itself {}, as soon as a worker is free."
 # What such a run says of itself in the end.
 NOTHING_DONE = tuple(_NOTES.values())
 _living: weakref.WeakSet[Recorder] = weakref.WeakSet()
@@ -79,6 +85,7 @@ class Recorder(Reporter):
         self._unflushed = 0
         self.control = ""
         self.is_forced = False
+        self._kept = _NOT_ATOMIC
         self._shield = shield
         self._on_control = on_control
         self._put_off = put_off
@@ -102,6 +109,10 @@ class Recorder(Reporter):
     def started(self, run: RunInfo) -> None:
         self._using = run.using
         self.is_forced = run.force
+        if run.in_batches and not (run.dry_run or run.reverse):
+            self._kept = _IN_BATCHES
+        elif run.atomic or run.dry_run:
+            self._kept = _ATOMIC
         self._note(
             "started",
             checksum=run.checksum,
@@ -236,10 +247,11 @@ class Recorder(Reporter):
             self.end(Status.SCHEDULED, "stopped: window", note=message, **self._put_off(error.opens_at))
             return
         if self.control == "pause":
-            status = Status.PAUSED
+            # The error's own words are for a shell, where one runs it again.
+            status, message = Status.PAUSED, _PAUSED.format(*self._kept)
         elif self._on_control is not None and self.control not in ("cancel", "force"):
             # Not a person but the worker's end stopped it: it goes back into the queue.
-            status = Status.ENQUEUED
+            status, message = Status.ENQUEUED, _HANDED_BACK.format(*self._kept)
         else:
             status = Status.CANCELLED
         why = error.reason if self.control == "force" else self.control or error.reason

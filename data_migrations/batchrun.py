@@ -58,7 +58,7 @@ class BatchRun:
         self.commits = lease is not None and not connections[self.using].in_atomic_block
         asked = command.options.get("pause")
         self.pause = float(command.pause_seconds if asked is None else asked)
-        self._wishes_read_at = time.monotonic()
+        self._wishes_read_at = float("-inf")
         self._wished: int | None = None
         self.keeper = Keeper(command.migration_name, command.using, lease if self.commits else None, stop)
         # Whether every batch there is was done.
@@ -101,7 +101,7 @@ class BatchRun:
     def go_through(self, source: Source, position: Position) -> tuple[Position, int]:
         """Do batch after batch, to the end or to the limit; gives where that is, and how many batches it took."""
         throttle = Throttle(self.command, self.using, self.reporter, source.table)
-        size = self.first_size(position)
+        size = self.wished_or(self.first_size(position))
         done_here = 0
         limit = self.limit()
         self.progress.update(position.rows, position.total)
@@ -324,15 +324,20 @@ class BatchRun:
 
     def size_after(self, size: int, rows: int, seconds: float) -> int:
         """The size of the next batch: as somebody wishes, or as the target asks."""
-        wished = self.read_wishes()
-        if wished is not None:
-            if wished != size:
-                self.reporter.message("info", f"Batch size set to {wished} from outside.")
+        wished = self.wished_or(size)
+        if self._wished is not None:
             return wished
         decision = next_size(size, rows, seconds, self.command.target_batch_seconds)
         if self.command.target_batch_seconds is not None:
             self.reporter.output("logging:DEBUG", f"batch size {size} -> {decision.size}: {decision.reason}\n")
         return decision.size
+
+    def wished_or(self, size: int) -> int:
+        """The size that somebody asked for, also before it began or while it was paused; else this one."""
+        wished = self.read_wishes()
+        if wished is not None and wished != size:
+            self.reporter.message("info", f"Batch size set to {wished} from outside.")
+        return size if wished is None else wished
 
     def read_wishes(self) -> int | None:
         """Look once a second whether somebody changed batch size or pause."""

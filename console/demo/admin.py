@@ -23,6 +23,7 @@ class CustomerAdmin(admin.ModelAdmin):
 @admin.register(Product)
 class ProductAdmin(admin.ModelAdmin):
     list_display = ("sku", "name", "price_cents", "unique_sku")
+    list_display_links = ("sku", "name")
     search_fields = ("sku", "name")
 
 

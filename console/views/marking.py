@@ -88,9 +88,11 @@ def _do(request: HttpRequest, kind: Kind, rows: list[Row], database: str, reason
         messages.error(request, str(error))
         return False
     past = "marked as applied" if kind == Kind.MARK else "unmarked"
-    what = names[0] if len(names) == 1 else f"{len(done)} data migrations"
-    if done:
-        messages.success(request, f"{what} {'was' if len(names) == 1 else 'were'} {past}; nothing was run.")
+    if done and len(names) == 1:
+        # Not first: the admin writes the first letter of a message large, and names are not to be touched.
+        messages.success(request, f"{past.capitalize()}: {names[0]}. Nothing was run.")
+    elif done:
+        messages.success(request, f"{len(done)} data migrations were {past}; nothing was run.")
     else:
         messages.info(request, f"Nothing had to be {past}: somebody else was faster.")
     return True

@@ -181,12 +181,13 @@ def _back(admin: ConsoleAdmin, request: HttpRequest, row: Row, kinds: list[str],
 
 
 def _form_page(admin: ConsoleAdmin, request: HttpRequest, row: Row, form: RunForm, database: str) -> HttpResponse:
+    verb = VERBS.get(form["kind"].value(), "Run")
     return render(
         admin,
         request,
         "admin/console/migration/run_form.html",
-        title=f"Run {row.name}",
-        crumbs=_crumbs(admin, row, database, "Run"),
+        title=f"{verb} {row.name}",
+        crumbs=_crumbs(admin, row, database, verb),
         row=row,
         form=form,
         form_url=tools.migration_url("run", row.name),

@@ -58,6 +58,8 @@ def show(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
         against_usual=usual.words(run, usual.before(run)),
         quarantine=quarantine.of(admin, request, run.migration, run.database) if run.in_batches else None,
         samples=_samples(run),
+        tried_part=_tried_part(run),
+        since=_since(run),
         liveness=liveness.of(run),
         waiting_problems=health.problems() if run.status == Status.ENQUEUED else [],
         attempts=list(run.attempts.all()),
@@ -92,6 +94,21 @@ def _share(run: Run) -> float | None:
     if not run.progress_total or run.progress_done is None:
         return None
     return min(100.0, 100.0 * run.progress_done / run.progress_total)
+
+
+def _tried_part(run: Run) -> bool:
+    """Whether a dry run tried some batches only."""
+    known = run.estimated_seconds is not None and run.progress_done is not None and run.progress_total is not None
+    return run.kind == Kind.DRY_RUN and known and (run.progress_done or 0) < (run.progress_total or 0)
+
+
+def _since(run: Run) -> Run | None:
+    """What did the work of a run that did not: for those whom a notice leads to it days later."""
+    if run.status not in (Status.FAILED, Status.CANCELLED) or run.kind in (Kind.MARK, Kind.UNMARK):
+        return None
+    kinds = (Kind.RUN, Kind.MARK) if run.kind == Kind.RUN else (run.kind,)
+    later = Run.objects.of(run.migration).filter(database=run.database, pk__gt=run.pk, status=Status.SUCCEEDED)
+    return later.filter(kind__in=kinds).only("pk", "requested_at").first()
 
 
 def _notices(run: Run) -> dict[str, Any]:

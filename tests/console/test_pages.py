@@ -266,6 +266,38 @@ def test_a_dry_run_shows_rows_by_table_and_verb_and_that_nothing_was_kept(client
     assert "Nothing was kept. 2 e-mails would have been sent" in html
 
 
+def test_a_dry_run_of_some_batches_says_that_its_numbers_are_of_these(client_of_ana: Client):
+    fields = {"kind": "dry_run", "affected_rows": 1720, "estimated_seconds": 33.0, "progress_total": 40019}
+    some = text(client_of_ana.get(run_address(a_run(**fields, progress_done=1720))))
+    assert "Only its first batches were tried, <strong>1,720 of 40,019 rows</strong>: the numbers are of these." in some
+    assert "1,720 would be changed in the batches that were tried" in some
+    whole = text(client_of_ana.get(run_address(a_run(**fields, progress_done=40019))))
+    assert "1,720 would be changed" in whole
+    assert "were tried" not in whole.replace("at the speed of the batches that were tried", "")
+
+
+def test_a_failed_run_says_what_did_the_work_since(client_of_ana: Client):
+    before = a_run(status="succeeded")
+    failed = a_run(status="failed", error_class="ValueError", error_message="no")
+    a_run(kind="dry_run")
+    assert "It was done since" not in text(client_of_ana.get(run_address(failed)))
+    done = a_run(status="succeeded")
+    link = f'It was done since: <a href="{run_address(done)}">run {done.pk}</a>, '
+    assert link in text(client_of_ana.get(run_address(failed)))
+    assert "It was done since" not in text(client_of_ana.get(run_address(before)))
+
+
+def test_a_run_in_batches_that_was_cancelled_says_how_far_it_came(client_of_ana: Client):
+    run = a_run(status="cancelled", in_batches=True, progress_done=16397, progress_total=40019)
+    assert "16,397 of 40,019 rows (41 %); they are kept" in text(client_of_ana.get(run_address(run)))
+
+
+@pytest.mark.parametrize(("kind", "verb"), [("run", "Run"), ("dry_run", "Dry-run")])
+def test_the_form_is_named_for_what_it_asks_for(client_of_ana: Client, kind: str, verb: str):
+    page = text(client_of_ana.get(address("run", kind=kind)))
+    assert f"{verb} {INCREMENT}" in page
+
+
 def test_a_running_run_shows_progress_process_and_cancel(client_of_ana: Client):
     run = a_run(
         status="running",
@@ -314,6 +346,22 @@ def test_the_log_can_be_paged_without_a_script(client_of_ana: Client):
     earlier = text(client_of_ana.get(run_address(run) + "?before=251"))
     assert 'id="L250"' in earlier
     assert 'id="L51"' in earlier
+
+
+def test_the_list_leads_to_the_runs_that_failed(client_of_ana: Client) -> None:
+    failed, done = a_run(status="failed"), a_run(status="succeeded")
+    found = re.search(
+        r'href="([^"]+)">Runs that failed<', text(client_of_ana.get(reverse("admin:console_migration_changelist")))
+    )
+    assert found is not None
+    history = text(client_of_ana.get(found[1]))
+    assert run_address(failed) in history
+    assert run_address(done) not in history
+
+
+def test_what_is_said_after_a_mark_has_the_name_as_it_is(client_of_ana: Client) -> None:
+    page = client_of_ana.post(address("mark"), {"reason": "done by hand", "confirmed": "1"}, follow=True)
+    assert f"Marked as applied: {INCREMENT}. Nothing was run." in text(page)
 
 
 def test_the_history_has_runs_of_every_door_and_marks(client_of_ana: Client):

@@ -303,6 +303,7 @@ def test_a_paused_run_stops_and_runs_again_when_it_is_resumed(monkeypatch: pytes
         worker.perform(run.pk)
     run.refresh_from_db()
     assert run.status == Status.PAUSED
+    assert run.note == "Nothing of it was kept; “Resume…” lets this same run go on from its beginning."
     assert run.finished_at is None
     assert dispatch.request_resume(run.pk, "bea")
     worker.perform(run.pk)
@@ -323,6 +324,10 @@ def test_a_worker_that_is_asked_to_stop_gives_its_run_back(monkeypatch: pytest.M
         worker.perform(run.pk)
     run.refresh_from_db()
     assert run.status == Status.ENQUEUED
+    assert run.note == (
+        "The worker that had it was asked to stop. Nothing of it was kept; "
+        "it goes on by itself from its beginning, as soon as a worker is free."
+    )
     assert rung == [run.pk]
     worker.perform(run.pk)
     run.refresh_from_db()

@@ -86,6 +86,7 @@ def test_a_deploy_interrupts_at_a_batch_boundary_and_the_next_worker_goes_on(
     assert first.stop() == 0
     run.refresh_from_db()
     assert run.status == Status.ENQUEUED
+    assert "Its finished batches are kept; it goes on by itself after them" in run.note
     kept = rows()
     assert 0 < kept < ROWS
     assert Item.objects.filter(amount=1).count() == kept
