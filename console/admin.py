@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.db.models import QuerySet
 from django.forms import Media
-from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseBase
 from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -62,7 +62,11 @@ class PagesAdmin(ConsoleAdmin):
                 kwargs["name"] = unquote(kwargs["name"])
             if has_nul(request, *kwargs.values()):
                 return HttpResponseBadRequest(NO_NUL)
-            return view(self, request, *args, **kwargs)
+            try:
+                return view(self, request, *args, **kwargs)
+            except Run.DoesNotExist as error:
+                # Retention took it between two looks at it.
+                raise Http404("This run is not in the history any more.") from error
 
         # Other methods would be looks that a page does not expect.
         wrapped = {True: require_POST, False: require_safe, None: _require_safe_or_post}[posts](wrapped)

@@ -23,6 +23,8 @@ from console import dispatch, logs, presence, retention, spool
 from console.models import Kind, LogChunk, Notice, Run
 from console.retention import Limits, Pruned
 from console.states import FINISHED, Status
+from console.views import log as log_views
+from console.views import runs as run_views
 from data_migrations.models import AppliedMigration, LedgerEvent
 from data_migrations.processes import Process
 from tests.console.factories import AttemptFactory, RunFactory, WorkerFactory, user
@@ -457,3 +459,19 @@ def test_the_command_takes_sizes_and_refuses_nonsense() -> None:
     ):
         with pytest.raises(CommandError, match="is no"):
             call_command("console_prune", f"{option}={value}")
+
+
+@pytest.mark.parametrize("page", ["log", "log_search", "log_groups", "change"])
+def test_a_run_that_goes_while_it_is_looked_at_is_not_found(
+    client_of_ana: Client, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    run = a_run(days=400)
+
+    def taken(pk: Any) -> Run:
+        found = Run.objects.get(pk=pk)
+        Run.objects.filter(pk=pk).delete()
+        return found
+
+    for module in (log_views, run_views):
+        monkeypatch.setattr(module, "get_or_404", taken)
+    assert client_of_ana.get(f"{run_address(run, page)}?text=x").status_code == 404

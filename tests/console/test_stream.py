@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -24,7 +25,7 @@ from console.admin import RunAdmin
 from console.models import LogChunk, Run
 from console.views import stream
 from tests.console.pages import a_run, print_lines, run_address
-from tests.console.servers import WSGI, serving
+from tests.console.servers import UVICORN, WSGI, serving
 from tests.viewers import Connection, Proxy, Refused, Viewer, events
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
@@ -591,6 +592,23 @@ def test_a_server_that_is_asked_to_stop_ends_its_streams(client_of_ana: Client, 
     with serving(tmp_path) as server:
         together(act(server))
         assert server.log.read_text() == ""
+
+
+def test_a_reader_who_takes_nothing_holds_up_a_server_no_longer_than_it_may_wait(
+    client_of_ana: Client, run: Run, tmp_path: Path
+):
+    print_lines(run, *["x" * 4000] * 5000)
+    request = (
+        f"GET {run_address(run, 'log_stream')}?after=0 HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        f"Cookie: sessionid={session_of(client_of_ana)}\r\n\r\n"
+    )
+    with serving(tmp_path, (*UVICORN, "--timeout-graceful-shutdown", "1")) as server, socket.socket() as reader:
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        reader.connect(("127.0.0.1", server.port))
+        reader.sendall(request.encode())
+        assert reader.recv(12) == b"HTTP/1.1 200"
+        time.sleep(1)
+        assert server.stop() is not None
 
 
 def test_a_permission_taken_away_ends_the_open_stream(client_of_ana: Client, ana: User, run: Run, tmp_path: Path):
