@@ -161,7 +161,7 @@ def request_cancel(run_id: int, user: Any) -> bool:
         expect=idle,
         finished_at=now,
         sealed_arguments="",
-        note=f"Cancelled by {_name(user)}; no worker had it.",
+        note=f"Cancelled by {_name(user)} while no worker had it.",
         **who,
     ):
         transaction.on_commit(lambda: schedule.forget(run_id), using=spool.alias())
