@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any
@@ -19,8 +20,8 @@ from .models import Kind, Run
 # Runs read by one query. Only so many are in memory at a time.
 PIECE = 1000
 # A spreadsheet takes a text that begins so for a formula, and may do what it says.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-_SPACES = " \u00a0\ufeff"
+# Behind whatever it does not show, and in East Asia also with wide signs.
+_FORMULA = re.compile("[\\s\ufeff\u200b-\u200d]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[ \u00a0\ufeff]*[\t\r\n]")
 
 _COLUMNS = (
     "run", "migration", "command", "kind", "status", "door", "database", "force", "reason", "requested_by",
@@ -133,7 +134,7 @@ def _cell(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     text = value if isinstance(value, str) else _json(value)
-    return f"'{text}" if text.lstrip(_SPACES).startswith(_FORMULA) else text
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def as_json(found: Iterable[dict[str, Any]], names: tuple[str, ...]) -> Iterator[str]:

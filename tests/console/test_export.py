@@ -83,7 +83,13 @@ def test_a_filter_that_means_nothing_is_refused(client_of_ana: Client) -> None:
     assert client_of_ana.get(f"{HISTORY}export/xlsx/").status_code == 404
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1", "=cmd|'/c calc'!A1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1", "=cmd|'/c calc'!A1"),
+        *("\uff1d1+1", "\uff20SUM(A1)", "\u3000=1", "\u200b=1", "\x0b=1"),
+    ],
+)
 def test_a_spreadsheet_does_not_execute_what_somebody_typed(client_of_ana: Client, text: str) -> None:
     a_run(reason=text, result=text, error_message=text, requested_by=text, host=text)
     row = as_rows(sent(client_of_ana, "csv"))[0]
