@@ -28,7 +28,7 @@ test: $(VENV)/.test-installed
 	@$(PY) -m tests.everywhere
 
 test-fast: $(VENV)/.test-installed
-	@$(PY) -m pytest -n 2 -m "not lifecycle and not browser and not site"
+	@$(PY) -m pytest -n 2 -m "not lifecycle and not browser and not site and not slow"
 
 soak: $(VENV)/.test-installed
 	@for database in sqlite postgresql mariadb; do \

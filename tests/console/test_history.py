@@ -20,7 +20,7 @@ from data_migrations import clock, ledger
 from data_migrations.reporting import Door
 from tests.console.pages import INCREMENT, a_run, address, print_lines, run_address
 
-pytestmark = pytest.mark.django_db(databases="__all__")
+pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.slow]
 
 HISTORY = "/admin/console/run/"
 LIST = "/admin/console/migration/"

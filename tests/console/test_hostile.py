@@ -22,7 +22,7 @@ from data_migrations.models import QuarantinedRow
 from data_migrations.reporting import Door
 from tests.console.pages import EVERYTHING, a_run, address, person, print_lines, run_address
 
-pytestmark = pytest.mark.django_db(databases="__all__")
+pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.once, pytest.mark.slow]
 
 # One text with all that a page, a script, a terminal or an attribute might take for more than text.
 NASTY = (

@@ -32,7 +32,7 @@ from data_migrations.models import Checkpoint, QuarantinedRow
 from data_migrations.reporting import Door
 from tests.console.pages import a_run, person, print_lines
 
-pytestmark = pytest.mark.django_db(databases="__all__")
+pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.once, pytest.mark.slow]
 
 PENDING, APPLIED, POISON = "with_arguments_2026_01_09", "reversible_v2_2026_01_06", "batch_poison_2026_02_02"
 SCHEDULED, WAITING = "verified_2026_01_07", "careless_2026_01_10"

@@ -14,7 +14,7 @@ import pytest
 
 from tests import databases, processes
 
-pytestmark = pytest.mark.skipif(databases.chosen() != "sqlite", reason="SQLite only")
+pytestmark = [pytest.mark.skipif(databases.chosen() != "sqlite", reason="SQLite only"), pytest.mark.slow]
 
 
 class SingleFile:

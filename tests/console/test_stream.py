@@ -28,7 +28,7 @@ from tests.console.pages import a_run, print_lines, run_address
 from tests.console.servers import UVICORN, WSGI, serving
 from tests.viewers import Connection, Proxy, Refused, Viewer, events
 
-pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
+pytestmark = [pytest.mark.django_db(databases="__all__", transaction=True), pytest.mark.slow]
 
 
 @pytest.fixture

@@ -294,7 +294,8 @@ class Pane {
     if (hidden) this.headings.show();
     const there = { around: number };
     // Somebody who wanted something else meanwhile gets that.
-    if ((hidden || !this.lines.get(number)) && !await this.reading.reset(there)) return;
+    if (!hidden && this.lines.get(number)) this.reading.stay();
+    else if (!await this.reading.reset(there)) return;
     if (!this.lines.get(number) && this.level !== "all") {
       this.choices.showAll();
       if (!await this.reading.reset(there)) return;

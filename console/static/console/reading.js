@@ -62,6 +62,11 @@ export class Reading {
     return true;
   }
 
+  /** What is in the page is wanted: lines that were asked for before do not come in their place any more. */
+  stay() {
+    this.#turn += 1;
+  }
+
   tail() {
     return this.reset({ tail: LIMIT });
   }
