@@ -18,6 +18,7 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 
 from data_migrations import clock
 from data_migrations.registry import RegisteredMigration
+from data_migrations.reporting import OutcomeKind
 
 from . import conf, sealing, states, uploads
 from .models import Decision, Kind, Run
@@ -25,6 +26,8 @@ from .states import Status
 
 DESTRUCTIVE = "destructive"
 _SALT = "console.approval"
+# How an attempt ended after which there is nothing left to do.
+_DONE = tuple(kind.value for kind in OutcomeKind)
 
 
 def is_needed(migration: RegisteredMigration, kind: str) -> bool:
@@ -112,6 +115,11 @@ def refusal(run: Run, migration: RegisteredMigration) -> str:
         return (
             "It needs the approval of a second person, and this run has none (approval was not asked for yet when it "
             "was requested, or its row was changed). Nothing was run. Ask for it again."
+        )
+    if run.finished_at is not None or run.attempts.filter(outcome__in=_DONE).exists():
+        return (
+            "This run has come to its end, and an approval holds for one run only: its row was changed by hand. "
+            "Nothing was run. Ask for it again."
         )
     return broken(run, migration)
 

@@ -294,6 +294,18 @@ def test_a_decision_written_into_the_row_by_hand_is_none(waiting: Run, bea: User
     assert amounts() == {0}
 
 
+@pytest.mark.parametrize("change", [{}, {"finished_at": None}, {"finished_at": None, "force": True}])
+def test_an_approval_holds_for_one_run_only(waiting: Run, bea: User, change: dict[str, Any]) -> None:
+    done = perform(approve(waiting, bea))
+    assert done.status == Status.SUCCEEDED
+    assert amounts() == {1}
+    Run.objects.filter(pk=done.pk).update(status=Status.ENQUEUED, **change)
+    again = perform(done)
+    assert again.status == Status.FAILED
+    assert "has come to its end" in again.error_message or "its row was changed" in again.error_message
+    assert amounts() == {1}
+
+
 @pytest.mark.parametrize("change", [{}, {"fingerprint": ""}])
 def test_a_run_put_into_the_queue_without_an_approval_is_refused(waiting: Run, change: dict[str, Any]) -> None:
     Run.objects.filter(pk=waiting.pk).update(status=Status.ENQUEUED, **change)
