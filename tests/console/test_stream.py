@@ -278,14 +278,18 @@ def test_a_quiet_stream_gives_signs_of_life(run: Run, monkeypatch: pytest.Monkey
 
     async def act() -> list[bytes]:
         feed = follow(run, 10)
-        found = [await anext(feed) for _ in range(4)]
+        found = [await anext(feed)]
+        # A database that takes its time lets a sign of life come first.
+        while found[-1].startswith(b":"):
+            found.append(await anext(feed))
+        found += [await anext(feed) for _ in range(2)]
         await feed.aclose()
         return found
 
-    opening, about, *beats = together(act())
+    opening, *_, about, first, second = together(act())
     assert opening == b": open\n\n"
     assert page_in(about)["last"] == 10
-    assert beats == [b": still here\n\n"] * 2
+    assert (first, second) == (b": still here\n\n",) * 2
 
 
 @pytest.mark.parametrize("counts_only", [False, True])
@@ -597,7 +601,9 @@ def test_a_server_that_is_asked_to_stop_ends_its_streams(client_of_ana: Client, 
 def test_a_reader_who_takes_nothing_holds_up_a_server_no_longer_than_it_may_wait(
     client_of_ana: Client, run: Run, tmp_path: Path
 ):
-    print_lines(run, *["x" * 4000] * 5000)
+    for _ in range(10):
+        # MariaDB takes no statement above 16 MiB.
+        print_lines(run, *["x" * 4000] * 500)
     request = (
         f"GET {run_address(run, 'log_stream')}?after=0 HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         f"Cookie: sessionid={session_of(client_of_ana)}\r\n\r\n"
