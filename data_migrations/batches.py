@@ -11,7 +11,7 @@ from django.db.models import Model, QuerySet
 
 from . import bulk
 from .exceptions import Misconfigured
-from .keyset import Keyset, Page
+from .keyset import Keyset, Page, PickedPage
 from .loading import Loader, Values
 
 
@@ -55,10 +55,10 @@ class Batch:
 class QuerysetBatch(Batch):
     """A range of rows of one table."""
 
-    def __init__(self, keyset: Keyset, number: int, queryset: QuerySet[Any], first: Any, last: Any, size: int) -> None:
-        super().__init__(number, first, last, size)
+    def __init__(self, keyset: Keyset, number: int, page: Page) -> None:
+        super().__init__(number, page.first, page.last, page.rows)
         self.keyset = keyset
-        self._queryset = queryset
+        self._page = page
         self._rows: list[Model] | None = None
         # Whether it is the batch itself that asks the database right now.
         self.is_loading = False
@@ -70,8 +70,8 @@ class QuerysetBatch(Batch):
 
     @property
     def queryset(self) -> QuerySet[Any]:
-        """The batch as a queryset: ``batch.queryset.update(…)``."""
-        return self._queryset
+        """The batch as a queryset, for whatever querysets can do."""
+        return self._page.queryset
 
     @property
     def using(self) -> str:
@@ -112,15 +112,20 @@ class QuerysetBatch(Batch):
         """
         return bulk.save(self.items, fields, using=self.using)
 
+    def update(self, **changes: Any) -> int:
+        """The same as ``batch.queryset.update(…)``, without the time that Django takes to compile it for each batch.
+
+        Gives how many rows matched.
+        """
+        return self._page.update(changes)
+
     def delete(self) -> int:
         """Delete the batch's rows, with what hangs on them; gives how many of the rows themselves went."""
         _, deleted = self.queryset.order_by().delete()
         return deleted.get(self.keyset.model._meta.label, 0)
 
     def narrowed(self, keys: Sequence[Any]) -> QuerysetBatch:
-        keys = [self.keyset.from_json(key) for key in keys]
-        queryset = self.queryset.filter(pk__in=keys)
-        return QuerysetBatch(self.keyset, self.number, queryset, keys[0], keys[-1], len(keys))
+        return QuerysetBatch(self.keyset, self.number, PickedPage.of(self.keyset, self.queryset, keys))
 
     def keys(self) -> list[Any]:
         return [self.keyset.to_json(key) for key in self.queryset.order_by("pk").values_list("pk", flat=True)]
@@ -147,17 +152,9 @@ class AheadBatch(QuerysetBatch):
     they had been locked when they were loaded.
     """
 
-    def __init__(self, keyset: Keyset, number: int, page: Page, first: Any) -> None:
-        Batch.__init__(self, number, first, page.last, page.rows)
-        self.keyset = keyset
-        self.is_loading = False
-        self._rows = None
-        self._page = page
+    def __init__(self, keyset: Keyset, number: int, page: Page) -> None:
+        super().__init__(keyset, number, page)
         self._ahead: list[Values] | None = page.values
-
-    @property
-    def queryset(self) -> QuerySet[Any]:
-        return self._page.queryset
 
     @property
     def items(self) -> Sequence[Any]:
@@ -236,16 +233,14 @@ class QuerysetSource:
         page: Page | None = self.keyset.after(self.keyset.from_json(cursor), size)
         if page is None:
             return None
-        batch = QuerysetBatch(self.keyset, number, page.queryset, cursor, page.last, page.rows)
-        return batch, self.keyset.to_json(page.last)
+        return QuerysetBatch(self.keyset, number, page), self.keyset.to_json(page.last)
 
     def ahead(self, cursor: Any, number: int, size: int) -> tuple[AheadBatch, Any] | None:
         """As ``next``, but with the rows loaded at once, without locks; asked outside of the transaction."""
-        first = self.keyset.from_json(cursor)
-        page = self.keyset.loaded_after(first, size)
+        page = self.keyset.loaded_after(self.keyset.from_json(cursor), size)
         if page is None:
             return None
-        return AheadBatch(self.keyset, number, page, first), self.keyset.to_json(page.last)
+        return AheadBatch(self.keyset, number, page), self.keyset.to_json(page.last)
 
     def count(self) -> int | None:
         return self.keyset.count()

@@ -149,14 +149,15 @@ class Execution:
             raise NotReversible(f"{self.name} has no reverse_migration(), so it cannot be reversed. Nothing was run.")
         databases.require(self.using)
         ledger.require_tables(self.using)
-        if not self.request.reverse and not self.is_settled():
+
+    def require_dependencies(self) -> None:
+        """Refuse to do the work while what has to come first is not there."""
+        if not self.request.reverse:
             gates.require_dependencies(self.work, self.using)
 
     def is_settled(self, *, locked: bool = False) -> bool:
         """Whether there is nothing to do: applied and not forced, reversed, or done by this very run before."""
         applied = ledger.is_applied(self.name, self.using, locked=locked and connections[self.using].in_atomic_block)
-        if self.request.dry_run:
-            return False
         done_before = ledger.has_run(self.name, self.using, self.request.key)
         if self.request.reverse:
             return not applied or done_before
@@ -174,6 +175,7 @@ class Execution:
 
     def rehearse(self) -> Outcome:
         """Do the work and undo it."""
+        self.require_dependencies()
         self.began = time.monotonic()
         if not self.work.atomic:
             self.reporter.message("info", "A dry run: all of it in one transaction that will be undone.")
@@ -197,6 +199,7 @@ class Execution:
         if self.is_settled():
             yield Turn(False, self.settled())
             return
+        self.require_dependencies()
         with self.lease() as lease:
             if self.is_settled(locked=True):
                 lease.release()

@@ -16,8 +16,7 @@ def require_dependencies(work: Work, using: str) -> None:
     Raises:
         DependencyNotApplied: the message names them.
     """
-    applied = ledger.applied(using)
-    missing = [name for name in work.depends_on if name not in applied]
+    missing = ledger.not_applied(work.depends_on, using)
     if missing:
         raise DependencyNotApplied(
             f"{work.migration_name} depends on {', '.join(missing)}, not applied in {using!r} yet. "

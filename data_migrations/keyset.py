@@ -6,7 +6,7 @@ page does not grow with how far one has come.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,18 +14,19 @@ from typing import Any
 from django.db.models import Model, QuerySet
 
 from .exceptions import Misconfigured
-from .loading import Loader, NotPrepared, PageStatement, Values
+from .loading import Loader
+from .prepared import PreparedQuery, PreparedRange, PreparedUpdate, Values
 
 
 @dataclass
 class Page:
     """A range of keys, open at its start and closed at its end, and how many rows it had when it was cut.
 
-    ``behind`` gives all rows behind its start. ``values`` and ``instances`` are those of its own rows, where they were
-    loaded with it.
+    ``values`` and ``instances`` are those of its rows, where they were loaded with it.
     """
 
-    behind: Callable[[], QuerySet[Any]]
+    keyset: Keyset
+    first: Any
     last: Any
     rows: int
     values: list[Values] = field(default_factory=list)
@@ -34,7 +35,26 @@ class Page:
     @cached_property
     def queryset(self) -> QuerySet[Any]:
         """The rows of the range."""
-        return self.behind().filter(pk__lte=self.last)
+        return self.keyset.between(self.first, self.last)
+
+    def update(self, changes: Mapping[str, Any]) -> int:
+        """``queryset.update(**changes)``."""
+        return self.keyset.update(self, changes)
+
+
+class PickedPage(Page):
+    """Rows of a queryset by their keys, wherever between the others they are."""
+
+    @classmethod
+    def of(cls, keyset: Keyset, queryset: QuerySet[Any], keys: Sequence[Any]) -> PickedPage:
+        """Those of these keys, which are as JSON holds them."""
+        found = [keyset.from_json(key) for key in keys]
+        page = cls(keyset, found[0], found[-1], len(found))
+        page.queryset = queryset.filter(pk__in=found)
+        return page
+
+    def update(self, changes: Mapping[str, Any]) -> int:
+        return self.queryset.update(**changes)
 
 
 class Keyset:
@@ -48,10 +68,11 @@ class Keyset:
         self.queryset = queryset.using(using)
         self.model: type[Model] = queryset.model
         self.loader = Loader(self.queryset)
-        # The statement for pages of one size; None where there is none, or not yet.
-        self._statement: PageStatement | None = None
-        self._statement_size = 0
-        self._key_before: Any = None
+        key_field = self.model._meta.pk
+        self._ends = PreparedQuery(lambda key, size: self._keys_behind(key)[size - 1 : size], key_field)
+        self._rows = PreparedQuery(self._rows_behind, key_field)
+        self._range = PreparedRange(self.queryset)
+        self._update = PreparedUpdate(using, key_field)
 
     @property
     def can_load_ahead(self) -> bool:
@@ -64,48 +85,41 @@ class Keyset:
 
     def after(self, key: Any, size: int) -> Page | None:
         """The next page of at most ``size`` rows after the key (None: from the start), or None at the end."""
-        rest = self._behind(key)
-        keys = rest.order_by("pk").values_list("pk", flat=True)
         # The key of the page's last row: an offset within the page only, without loading the others.
-        last = next(iter(keys[size - 1 : size]), None)
-        rows = size
-        if last is None:
-            short = list(keys[:size])
-            if not short:
-                return None
-            last, rows = short[-1], len(short)
-        return Page(lambda: rest, last, rows)
+        ends = list(self._ends.rows(key, size))
+        if ends:
+            return Page(self, key, ends[0][0], size)
+        short = list(self._keys_behind(key)[:size])
+        return Page(self, key, short[-1][0], len(short)) if short else None
 
     def loaded_after(self, key: Any, size: int) -> Page | None:
         """The next page with its rows, in one query. Only where the loader is plain."""
-        values, instances = self.loader.instances(self._rows_behind(key, size), self.queryset.db)
+        values, instances = self.loader.instances(self._rows.rows(key, size), self.queryset.db)
         if not values:
             return None
-        return Page(lambda: self._behind(key), self.loader.key(values[-1]), len(values), values, instances)
+        return Page(self, key, self.loader.key(values[-1]), len(values), values, instances)
 
-    def _rows_behind(self, key: Any, size: int) -> Iterable[Values]:
-        """The values of the first rows behind the key."""
+    def between(self, first: Any, last: Any) -> QuerySet[Any]:
+        """The rows behind the one key (None: from the start), up to and with the other."""
+        return self._range.between(first, last)
 
-        def behind(key: Any) -> QuerySet[Any]:
-            return self._behind(key).order_by("pk")[:size]
+    def update(self, page: Page, changes: Mapping[str, Any]) -> int:
+        """Update a page; gives how many rows matched."""
+        return self._update.run(self.between, (page.first, page.last), changes)
 
-        before, self._key_before = self._key_before, key
-        if size != self._statement_size and None not in (before, key) and before != key and not isinstance(key, tuple):
-            self._statement_size = size
-            try:
-                self._statement = PageStatement(self.loader, behind, (before, key))
-            except NotPrepared:
-                self._statement = None
-        if self._statement is None or size != self._statement_size or key is None:
-            return self.loader.values(behind(key))
-        return self._statement.rows(key)
+    def _keys_behind(self, key: Any) -> QuerySet[Any, Any]:
+        return self._behind(key).order_by("pk").values_list("pk")
+
+    def _rows_behind(self, key: Any, size: int) -> QuerySet[Any, Any]:
+        return self._behind(key).order_by("pk")[:size].values_list(*self.loader.names)
 
     def _behind(self, key: Any) -> QuerySet[Any]:
         return self.queryset if key is None else self.queryset.filter(pk__gt=key)
 
-    def only(self, keys: list[Any]) -> QuerySet[Any]:
-        """The rows of exactly these keys, whatever the queryset's own filter says of them by now."""
-        return self.model._base_manager.using(self.queryset.db).filter(pk__in=keys)
+    @property
+    def unfiltered(self) -> QuerySet[Any]:
+        """All rows of the model, whatever the queryset's own filter says of them by now."""
+        return self.model._base_manager.using(self.queryset.db)
 
     def to_json(self, key: Any) -> Any:
         """A key as JSON can hold it."""

@@ -58,6 +58,15 @@ def applied(using: str) -> dict[str, AppliedMigration]:
     return {record.name: record for record in AppliedMigration.objects.using(using)}
 
 
+def not_applied(names: Iterable[str], using: str) -> list[str]:
+    """Those of the migrations that have no record."""
+    names = list(names)
+    if not names:
+        return []
+    found = set(AppliedMigration.objects.using(using).filter(name__in=names).values_list("name", flat=True))
+    return [name for name in names if name not in found]
+
+
 def has_run(name: str, using: str, run_key: str) -> bool:
     """Whether this very run has applied the migration: a forced one that is delivered twice must not do so twice."""
     return LedgerEvent.objects.using(using).filter(name=name, run_key=run_key).exists()

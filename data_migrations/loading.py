@@ -7,17 +7,15 @@ of its instances to Django, each gets its attributes at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, cast
 
-from django.core.exceptions import EmptyResultSet
-from django.db import connections
 from django.db.models import Model, QuerySet
 from django.db.models.base import ModelState
 from django.db.models.query import ModelIterable
 from django.db.models.signals import post_init, pre_init
 
-Values = tuple[Any, ...]
+from .prepared import Values
 
 # Where the fields are defined whose values nobody can change in place; those of other modules may give lists.
 _MODULES = {"django.db.models.fields", "django.db.models.fields.related", "django.db.models.fields.files"}
@@ -85,65 +83,6 @@ class Loader:
         if made and not _same_attributes(made[0], model.from_db(using, names, kept[0], **known)):
             made = [model.from_db(using, names, values, **known) for values in kept]
         return kept, made
-
-
-class PageStatement:
-    """The query for the rows behind a key, compiled once: Django takes longer for that than a database for the rows.
-
-    Args:
-        loader: a plain one.
-        behind: gives the queryset of the page behind a key.
-        keys: two keys, to find where in the parameters they are.
-
-    Raises:
-        NotPrepared: that cannot be told.
-    """
-
-    def __init__(self, loader: Loader, behind: Callable[[Any], QuerySet[Any]], keys: tuple[Any, Any]) -> None:
-        compilers = []
-        compiled = []
-        for key in keys:
-            queryset = behind(key).values_list(*loader.names)
-            compilers.append(queryset.query.get_compiler(using=queryset.db))
-            try:
-                compiled.append(compilers[-1].as_sql())
-            except EmptyResultSet:
-                raise NotPrepared from None
-        self._compiler = compilers[-1]
-        self._connection = connections[queryset.db]
-        self._key: Any = loader.model._meta.pk
-        (self._sql, first), (sql, second) = compiled
-        self._params = list(second)
-        places = [n for n, values in enumerate(zip(first, second, strict=False)) if values[0] != values[1]]
-        self._places = places
-        values = [self._prepared(key) for key in keys]
-        if (
-            self._sql != sql
-            or len(first) != len(second)
-            or not places
-            or any(
-                [params[place] for place in places] != [value] * len(places)
-                for params, value in zip((first, second), values, strict=True)
-            )
-        ):
-            raise NotPrepared
-
-    def rows(self, key: Any) -> Iterable[Values]:
-        """The values of the rows behind the key, loaded now."""
-        params = list(self._params)
-        for place in self._places:
-            params[place] = self._prepared(key)
-        with self._connection.cursor() as cursor:
-            cursor.execute(self._sql, params)
-            found = cursor.fetchall()
-        return self._compiler.results_iter([found], tuple_expected=True)
-
-    def _prepared(self, key: Any) -> Any:
-        return self._key.get_db_prep_value(key, self._connection, prepared=False)
-
-
-class NotPrepared(Exception):
-    """The query has to be compiled for each page."""
 
 
 def _same_attributes(one: Model, other: Model) -> bool:

@@ -74,7 +74,7 @@ class Sampler:
 
     def _values(self, batch: QuerysetBatch, keys: list[Any]) -> dict[Any, dict[str, Any]]:
         """The rows of these keys by key, each as field -> value."""
-        rows: Sequence[Model] = list(batch.keyset.only(keys))
+        rows: Sequence[Model] = list(batch.keyset.unfiltered.filter(pk__in=keys))
         return {
             row.pk: {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields} for row in rows
         }

@@ -95,6 +95,7 @@ def test_without_the_table_a_run_is_recorded_all_the_same() -> None:
             editor.create_model(AppliedSource)
 
 
+@pytest.mark.slow
 def test_only_the_ledger_writes_it() -> None:
     from tests.test_imports import ROOT, imported
 

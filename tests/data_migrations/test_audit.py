@@ -137,6 +137,7 @@ def test_no_library_is_imported_unless_it_is_installed() -> None:
 @pytest.mark.skipif(
     not all(importlib.util.find_spec(library) for library in LIBRARIES), reason="the audit libraries are not installed"
 )
+@pytest.mark.slow
 def test_the_real_libraries_are_switched_off_and_on() -> None:
     """Runs tests/auditapp/suite.py on this session's kind of database, with the libraries installed."""
     environment = {

@@ -160,6 +160,7 @@ def test_poison_rows_are_set_aside_and_the_others_done(many, run):
     assert not ledger.is_applied(POISON, "default")
 
 
+@pytest.mark.slow
 def test_three_poison_rows_in_a_hundred_thousand_are_exactly_those_set_aside(run):
     poison = {17_003, 50_000, 99_999}
     Item.objects.bulk_create(

@@ -611,6 +611,7 @@ def test_more_rows_than_one_statement_takes(monkeypatch: pytest.MonkeyPatch) -> 
     assert {row.pk: row.name for row in Place.objects.all()} == {row.pk: row.name for row in rows}
 
 
+@pytest.mark.slow
 def test_more_rows_than_a_statement_has_parameters_for() -> None:
     Place.objects.bulk_create([Place(name="before") for _ in range(70_000)], batch_size=5000)
     rows = list(Place.objects.all())

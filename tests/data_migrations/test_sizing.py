@@ -70,6 +70,7 @@ class Clock:
 
 
 @pytest.mark.django_db(transaction=True, databases="__all__")
+@pytest.mark.slow
 def test_a_run_over_a_real_table_settles_and_settles_again_when_its_rows_cost_tenfold(monkeypatch):
     Item.objects.bulk_create([Item(name=f"item {number}") for number in range(30_000)], batch_size=5000)
     clock = Clock()

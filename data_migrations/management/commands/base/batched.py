@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from .... import windows
 from ....batches import Batch, GeneratorSource, QuerysetBatch, QuerysetSource, Source
 from ....exceptions import Misconfigured
+from ....keyset import PickedPage
 from ....progress import Progress
 from ....work import RunRequest
 from .idempotent import IdempotentCommand
@@ -126,8 +127,7 @@ class BatchedCommand(IdempotentCommand):
         if not isinstance(source, QuerysetSource):
             raise Misconfigured("Only rows of a queryset can be quarantined.")
         keyset = source.keyset
-        found = [keyset.from_json(key) for key in keys]
-        return QuerysetBatch(keyset, 0, keyset.only(found), found[0], found[-1], len(found))
+        return QuerysetBatch(keyset, 0, PickedPage.of(keyset, keyset.unfiltered, keys))
 
 
 def _positive(text: str) -> int:
