@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.test import TransactionTestCase
 
 from tests import databases
 
@@ -36,3 +38,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove this session's SQLite files; xdist workers leave that to the session that started them."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
         shutil.rmtree(databases.scratch_directory(), ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """Besides, tests that commit are cleared up after without ``flush``."""
+    # Not before there are apps: it imports models.
+    from tests import emptying
+
+    with django_db_blocker.unblock():
+        emptying.remember()
+    TransactionTestCase._fixture_teardown = emptying.teardown  # type: ignore[attr-defined]

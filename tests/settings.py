@@ -80,7 +80,7 @@ TEMPLATES = [
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 CONSOLE: dict[str, Any] = {
-    "SPOOL_DIR": str(databases.scratch_directory() / "spool"),
+    "SPOOL_DIR": os.environ.get("TEST_SPOOL_DIR") or str(databases.scratch_directory() / "spool"),
     "DATABASE": "console" if TEST_DB == "sqlite" else None,
     "DATABASE_APPS": ("console", "django_q", "sessions"),
 }

@@ -97,6 +97,15 @@ class Nursery:
         self.stdout.close()
 
 
+@pytest.fixture(autouse=True)
+def spool_dir(settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A spool folder of the test's own: killed runs leave lines behind, which another test would find there."""
+    folder = tmp_path / "spool"
+    monkeypatch.setenv("TEST_SPOOL_DIR", str(folder))
+    settings.CONSOLE = {**settings.CONSOLE, "SPOOL_DIR": str(folder)}
+    return folder
+
+
 @pytest.fixture
 def nurseries(transactional_db: None, tmp_path: Path) -> Iterator[Callable[..., Nursery]]:
     """Make nurseries; keyword arguments are DATA_MIGRATIONS settings of their children."""

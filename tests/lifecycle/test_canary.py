@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,9 +25,9 @@ RESTLESS = {"DJANGO_SETTINGS_MODULE": "tests.lifecycle.restless"}
 
 
 @pytest.fixture(autouse=True)
-def same_settings(settings: Any) -> None:
+def same_settings(settings: Any, spool_dir: Path) -> None:
     """The page is asked by the same measure by which the workers go."""
-    settings.CONSOLE = restless.CONSOLE
+    settings.CONSOLE = {**restless.CONSOLE, "SPOOL_DIR": str(spool_dir)}
 
 
 def found(check: str) -> health.Result:

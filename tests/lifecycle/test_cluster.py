@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from django_q.models import OrmQ
 
-from console import dispatch, drain, health, logs, queue
+from console import dispatch, drain, health, logs, presence, queue
 from console.models import Run, Worker
 from console.states import Status
 from data_migrations.processes import started
@@ -88,6 +88,15 @@ def begun(run: Run) -> bool:
 def ended(run: Run) -> bool:
     run.refresh_from_db()
     return run.is_finished
+
+
+def test_workers_that_are_stopped_say_goodbye(clusters: Callable[..., Cluster]) -> None:
+    cluster = clusters()
+    until(lambda: presence.seen().exists())
+    cluster.stop()
+    assert not presence.seen().exists()
+    assert Worker.objects.exists()
+    assert presence.last_goodbye() is not None
 
 
 def test_a_killed_worker_loses_no_line_and_its_run_is_taken_up_without_anyones_hand(
