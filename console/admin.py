@@ -22,7 +22,7 @@ from . import environment, history
 from .compare import RECORDS
 from .controls import VERBS
 from .models import Health, Kind, Migration, Run, SchemaMigration
-from .runfilters import HostFilter, MigrationFilter, RequesterFilter
+from .runfilters import DatabaseFilter, HostFilter, MigrationFilter, RequesterFilter
 from .templatetags.console import ago, badge, duration
 from .tools import migration_url
 from .views import (
@@ -123,7 +123,7 @@ class RunAdmin(PagesAdmin):
     change_list_template = "admin/console/run/change_list.html"
     list_display = ("chosen", "number", "status_badge", "migration_link", "kind_badge", "when", "took", "who")
     list_display_links = ("number",)
-    list_filter = ("status", "kind", "door", MigrationFilter, RequesterFilter, HostFilter)
+    list_filter = ("status", "kind", "door", DatabaseFilter, MigrationFilter, RequesterFilter, HostFilter)
     search_fields = history.TEXTS
     search_help_text = "Name, command, reason, person, result or error."
     date_hierarchy = history.DATE

@@ -39,6 +39,7 @@ LOOKS: dict[str, Look] = {
     "interrupted": Look("Interrupted", "warning", _BROKEN),
     "changed": Look("Changed since applied", "warning", _WARNING),
     "unregistered": Look("Not in the code", "warning", _QUESTION),
+    "last_failed": Look("Last run failed", "bad", _CROSS),
     "broken": Look("Cannot be imported", "bad", _CROSS),
     # An operation of a schema migration.
     "loss": Look("May lose data", "bad", _WARNING),

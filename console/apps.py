@@ -25,4 +25,4 @@ class ConsoleConfig(AppConfig):
 
         reporting.register(doors.for_run)
         notices.start()
-        queue.on_worker_start(presence.start)
+        queue.on_worker(presence.start, presence.leave)

@@ -9,11 +9,12 @@ from typing import Any
 from django.db import connections, router
 from django.db.models import QuerySet, Subquery
 
-from data_migrations import registry, status
+from data_migrations import clock, registry, status
 from data_migrations.exceptions import DataMigrationError
 from data_migrations.models import AppliedMigration
 from data_migrations.registry import RegisteredMigration
 
+from . import failures
 from .models import Kind, Run
 from .states import ACTIVE, PLANNED, Status
 
@@ -21,6 +22,8 @@ from .states import ACTIVE, PLANNED, Status
 STATES = ("pending", "running", "interrupted", "changed", "broken", "unregistered", "applied")
 # What a run of one may be waiting for, beside its state.
 PLANS = tuple(str(status) for status in PLANNED)
+# That its last run failed, whatever its state.
+FAILED = "last_failed"
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Row:
     active_run: Run | None = None
     planned_run: Run | None = None
     """The one that waits for approval, or for its time."""
+    failed_run: Run | None = None
+    """The last one, where it failed and nothing was done since."""
     missing: tuple[str, ...] = ()
     """What it depends on and is not applied."""
     usual: str = ""
@@ -62,6 +67,11 @@ class Row:
     def plan(self) -> str:
         """Whether a run of it waits for approval ("waiting") or for its time ("scheduled"); empty when none does."""
         return str(self.planned_run.status) if self.planned_run else ""
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """All that the filters know of it: its state, what it waits for, whether its last run failed."""
+        return tuple(mark for mark in (self.look, self.plan, FAILED if self.failed_run else "") if mark)
 
     @property
     def applied(self) -> bool:
@@ -120,10 +130,13 @@ def read(database: str, *, with_runs: bool = True, names: Collection[str] | None
         return Catalogue(database, [_unknown(migration) for migration in known], str(error))
     active = active_runs(database) if with_runs else {}
     planned = planned_runs(database) if with_runs else {}
+    failed = failures.last(database, names) if with_runs else {}
     applied = {each.name for each in statuses if each.record is not None}
     if names is not None:
         applied |= _applied_dependencies(statuses, database)
-    rows = [_row(each, active.get(each.name), planned.get(each.name), applied) for each in statuses]
+    rows = [
+        _row(each, active.get(each.name), planned.get(each.name), failed.get(each.name), applied) for each in statuses
+    ]
     return Catalogue(database, rows)
 
 
@@ -150,11 +163,15 @@ def _unknown(migration: RegisteredMigration) -> Row:
     return Row(migration.name, "broken" if migration.error else "unknown", migration, None)
 
 
-def _row(each: status.MigrationStatus, active: Run | None, planned: Run | None, applied: set[str]) -> Row:
+def _row(
+    each: status.MigrationStatus, active: Run | None, planned: Run | None, failed: Run | None, applied: set[str]
+) -> Row:
     state = str(each.state)
     if active is not None and active.status == Status.RUNNING and active.kind in (Kind.RUN, Kind.REVERSE):
         # The console hears of a run before its lease can be seen, and while SQLite's file is held.
         state = "running"
+    if state == "running" or _was_done_since(failed, each.record):
+        failed = None
     return Row(
         name=each.name,
         state=state,
@@ -165,8 +182,16 @@ def _row(each: status.MigrationStatus, active: Run | None, planned: Run | None, 
         holder=each.holder,
         active_run=active,
         planned_run=planned,
+        failed_run=failed,
         missing=tuple(name for name in each.registered.depends_on if name not in applied) if each.registered else (),
     )
+
+
+def _was_done_since(failed: Run | None, record: AppliedMigration | None) -> bool:
+    """Whether the ledger has it from after that failure, by a process that does not write into the console's tables."""
+    if failed is None or record is None:
+        return False
+    return clock.aware(record.applied_at) >= clock.aware(failed.finished_at or failed.requested_at)
 
 
 def _last_runs(database: str, names: Collection[str]) -> dict[str, Run]:

@@ -69,7 +69,7 @@ DEFAULTS: dict[str, Any] = {
     # Where this site is, for links in notices: "https://admin.example.com". Without it notices have none.
     "SITE_URL": "",
     # Which events are told, and by which channels: "email", "requester", or a name in NOTIFY_URLS.
-    "NOTIFY": {"failed": ("email",), "finished": ("email",), "waiting": ("email",), "stuck": ("email",)},
+    "NOTIFY": dict.fromkeys(("failed", "finished", "waiting", "expired", "stuck"), ("email",)),
     # The addresses of the channel "email".
     "NOTIFY_EMAILS": (),
     # Further channels by name, each the URL of a service as the Apprise library takes it.

@@ -185,6 +185,9 @@ class RunForm(ReasonForm):
         if not applied:
             del self.fields["force"]
         reason = self.fields.pop("reason")
+        # It changes nothing that anybody could wonder about later.
+        reason.required = self["kind"].value() != Kind.DRY_RUN
+        reason.help_text = f"{reason.help_text} A dry run needs none."
         assert migration.command_class is not None
         self.command = migration.command_class()
         self.described = arguments.describe(migration.command_class)

@@ -298,6 +298,8 @@ class Worker(models.Model):
     started_at = models.DateTimeField()
     seen_at = models.DateTimeField(db_index=True)
     draining = models.BooleanField(default=False)
+    # When it said goodbye: it was asked to stop, and has. Null of one that goes on or was killed.
+    left_at = models.DateTimeField(null=True, blank=True)
     release = models.CharField(max_length=200, blank=True)
     run = models.ForeignKey(Run, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     # What only the worker's own host can tell: how many seconds its clock is ahead of the database's, and for how

@@ -22,14 +22,19 @@ from django.utils import timezone
 
 from data_migrations import databases
 
-from . import channels, conf, spool, states, wording
+from . import approval, channels, conf, spool, states, wording
 from .models import Attempt, Notice, Run
 from .states import Status
 from .wording import Event
 
 logger = logging.getLogger("console")
 
-_EVENTS = {Status.FAILED: Event.FAILED, Status.SUCCEEDED: Event.FINISHED, Status.WAITING: Event.WAITING}
+_EVENTS = {
+    Status.FAILED: Event.FAILED,
+    Status.SUCCEEDED: Event.FINISHED,
+    Status.WAITING: Event.WAITING,
+    Status.CANCELLED: Event.EXPIRED,
+}
 # A run that is silent is interrupted by then, if it can be (rescue.SILENT_FACTOR).
 SILENT_FACTOR = 6
 # What was interrupted longer ago is old news, as when somebody sets up notices for the first time.
@@ -69,7 +74,7 @@ def _never_in_the_way(run_id: int) -> Iterator[None]:
 
 def _tell(run: Run) -> None:
     event = _EVENTS.get(Status(run.status))
-    if event is not None and (event != Event.FINISHED or _took_long(run)):
+    if event is not None and (event not in _CONDITIONS or _CONDITIONS[event](run)):
         _write(event, run, run.key)
 
 
@@ -99,6 +104,15 @@ def _own(run: Run) -> Any:
 def _took_long(run: Run) -> bool:
     minutes = conf.get("NOTIFY_FINISHED_MINUTES")
     return minutes is not None and run.elapsed is not None and run.elapsed >= timedelta(minutes=minutes)
+
+
+def _has_expired(run: Run) -> bool:
+    """Whether it was cancelled because nobody approved it; a person who cancels or rejects a run knows of it."""
+    return run.note == approval.EXPIRED
+
+
+# Only then what the status says is told.
+_CONDITIONS = {Event.FINISHED: _took_long, Event.EXPIRED: _has_expired}
 
 
 def _write(event: Event, run: Run, ident: str) -> None:

@@ -18,12 +18,14 @@ from data_migrations.processes import Process
 
 from . import conf, journal, queue, skew, spool
 from .models import Worker
-from .threads import ConsoleThread
+from .threads import ConsoleThread, within
 
 logger = logging.getLogger("console")
 
 # Rows of workers that were not seen for so long are taken away.
 FORGET_AFTER = timedelta(days=1)
+# A worker that ends waits no longer for its goodbye to be written.
+GOODBYE_SECONDS = 3.0
 
 # A worker is forked from the cluster, so that its code may be older than its process.
 LOADED_AT = timezone.now()
@@ -51,10 +53,10 @@ class Presence(ConsoleThread):
         finally:
             connections.close_all()
 
-    def end(self) -> None:
+    def end(self, seconds: float = 10) -> None:
         """Stop, and wait until the thread's connections are closed."""
         self._ended.set()
-        self.join(timeout=10)
+        self.join(timeout=seconds)
 
     def tick(self) -> None:
         """One beat and one round of chores; a database that is away is waited for."""
@@ -93,12 +95,26 @@ def start() -> None:
     _current.start()
 
 
-def stop() -> None:
+def stop(seconds: float = 10) -> None:
     """End the beat of this process, where there is one."""
     global _current
     if _current is not None:
-        _current.end()
+        _current.end(seconds)
         _current = None
+
+
+def leave() -> None:
+    """Say goodbye for this process, so that nobody has to miss it first. Raises nothing; takes seconds at most."""
+
+    def write() -> None:
+        spool.prepare_connection()
+        _own(Process.current()).update(left_at=databases.now(spool.alias()), run_id=None)
+
+    try:
+        stop(GOODBYE_SECONDS)
+        within(GOODBYE_SECONDS, write)
+    except Exception as error:
+        logger.debug("The worker %s could not say goodbye: %s", name(), error)
 
 
 def name() -> str:
@@ -161,4 +177,9 @@ def _forget(now: datetime) -> None:
 def seen() -> QuerySet[Worker]:
     """The workers that gave a sign of life lately."""
     since = databases.now(spool.alias()) - timedelta(seconds=conf.get("WORKER_SEEN_SECONDS"))
-    return Worker.objects.filter(seen_at__gte=since)
+    return Worker.objects.filter(seen_at__gte=since, left_at=None)
+
+
+def last_goodbye() -> datetime | None:
+    """When the worker that was seen last has stopped as it was asked to; None where it did not say so, or goes on."""
+    return Worker.objects.order_by("-seen_at").values_list("left_at", flat=True).first()

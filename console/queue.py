@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from multiprocessing.util import Finalize
 from types import FrameType
 from typing import Any
 
@@ -204,14 +205,16 @@ def cluster() -> str:
     return str(conf.get("CLUSTER") or Conf.CLUSTER_NAME)
 
 
-def on_worker_start(action: Callable[[], None]) -> None:
-    """Have something done in each worker process of the queue, right after it was made."""
+def on_worker(start: Callable[[], None], end: Callable[[], None]) -> None:
+    """Have something done in each worker process of the queue, right after it was made and where it ends by itself."""
 
     def started(**kwargs: Any) -> None:
         global _stop_event, _feeder
         _stop_event = _find_stop_event(sys._getframe())
         _feeder = os.getppid()
-        action()
+        # The children of multiprocessing do not come to what atexit has.
+        Finalize(None, end, exitpriority=100)
+        start()
 
     # A strong reference: the function is known nowhere else.
     post_spawn.connect(started, weak=False, dispatch_uid="console.presence")

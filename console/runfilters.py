@@ -13,7 +13,7 @@ from .models import Run
 # Choices come from so many runs; looking through all of them for what is there once would take long.
 RECENT = 1_000
 MOST_CHOICES = 100
-_COLUMNS = ("migration", "requested_by", "host")
+_COLUMNS = ("database", "migration", "requested_by", "host")
 
 
 class ValuesFilter(SimpleListFilter):
@@ -44,6 +44,13 @@ def _recent(request: HttpRequest) -> list[tuple[str, ...]]:
         found = list(Run.objects.order_by("-pk").values_list(*_COLUMNS)[:RECENT])
         request._console_recent = found  # type: ignore[attr-defined]
     return found
+
+
+class DatabaseFilter(ValuesFilter):
+    """By the database that it worked on."""
+
+    title = "database"
+    parameter_name = column = "database"
 
 
 class MigrationFilter(ValuesFilter):

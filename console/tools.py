@@ -39,6 +39,11 @@ def migration_url(page: str, name: str, database: str = "default", **query: str)
     return f"{url}?{urlencode(query)}" if query else url
 
 
+def runs_url(database: str, **query: str) -> str:
+    """The address of the history, narrowed to a database and to what else is given."""
+    return f"{reverse('admin:console_run_changelist')}?{urlencode({'database': database, **query})}"
+
+
 def why_not(kind: str, row: Row) -> str:
     """Why that cannot be done with a data migration in its state; empty when it can."""
     if kind == Kind.UNMARK:

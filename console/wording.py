@@ -32,6 +32,7 @@ class Event(Enum):
     FAILED = "failed"
     FINISHED = "finished"
     WAITING = "waiting"
+    EXPIRED = "expired"
     STUCK = "stuck"
 
 
@@ -41,6 +42,7 @@ def subject(event: Event, run: Run) -> str:
         Event.FAILED: "Failed",
         Event.FINISHED: "Finished",
         Event.WAITING: "Waiting for approval",
+        Event.EXPIRED: "Approval expired",
         Event.STUCK: "Stuck",
     }[event]
     kind = "" if run.kind == Kind.RUN else f" ({run.get_kind_display()})"
@@ -97,6 +99,8 @@ def _happened(event: Event, run: Run) -> str:
         return f"{name} has finished after {_duration(run)}."
     if event == Event.WAITING:
         return f"{name} waits for the approval of a second person."
+    if event == Event.EXPIRED:
+        return f"{name} was cancelled, for nobody approved it in time. Nothing was run."
     if run.status == Status.INTERRUPTED:
         return f"{name} was interrupted, and is not taken up again by itself."
     if run.status == Status.RUNNING:
@@ -113,7 +117,7 @@ def _facts(event: Event, run: Run) -> Iterator[tuple[str, str]]:
     asked = line(run.requested_by, 150)
     yield "Asked for", f"{_moment(run.requested_at)}{f' by {asked}' if asked else ''}, through {line(run.door)}"
     yield "Reason", line(run.reason)
-    if event != Event.WAITING:
+    if event not in (Event.WAITING, Event.EXPIRED):
         yield "Started", _moment(run.started_at)
         yield "Process", line(f"{run.host}, pid {run.pid}") if run.host else ""
     if event == Event.FAILED:
@@ -122,7 +126,7 @@ def _facts(event: Event, run: Run) -> Iterator[tuple[str, str]]:
     elif event == Event.FINISHED:
         yield "Rows", "" if run.affected_rows is None else f"{run.affected_rows:,}"
         yield "Result", block(run.result, SHORT)
-    elif event == Event.WAITING:
+    elif event in (Event.WAITING, Event.EXPIRED):
         yield "Until", _moment(run.approval_expires_at)
     else:
         yield "Last sign of life", _moment(run.heartbeat_at)
@@ -146,6 +150,8 @@ def _advice(event: Event, run: Run) -> str:
         asker = line(run.requested_by, 150)
         other = f", other than {asker}," if asker else ""
         return f"somebody with the permission to approve{other} opens its page and approves or rejects it."
+    if event == Event.EXPIRED:
+        return "ask for it again where it is still wanted, and have somebody approve it in time."
     if run.status == Status.INTERRUPTED:
         if run.door == "worker":
             return 'read the log on its page and look at the data; then press "Resume…" or "Cancel…" there.'

@@ -84,6 +84,8 @@ _GOODS = [
 ]
 # SQLite's LOWER() knows ASCII letters only.
 _PLAIN = str.maketrans("éí", "ei")
+# The customer, counted from 0, who gave no e-mail address.
+_WITHOUT_EMAIL = 7
 _LAST_DAY = date(2026, 10, 31)
 
 
@@ -154,6 +156,9 @@ def _customers(chance: random.Random, count: int) -> Iterator[Sequence[Any]]:
             email = f" {email.upper()} "
         created_at = start + timedelta(minutes=chance.randrange(3_500_000))
         needs_migration = chance.random() < 0.8
+        if number == min(_WITHOUT_EMAIL, count - 1):
+            # What the data migration in batches sets aside.
+            email, needs_migration = f"{given} {family}, by telephone".lower(), True
         yield email, f"{given} {family}", chance.choice(countries), "", needs_migration, False, created_at
 
 

@@ -14,6 +14,9 @@ from data_migrations import databases
 from . import probe
 from .probe import Probe
 
+# A deploy or a restart of the workers takes no longer.
+RESTART_SECONDS = 15.0
+
 
 class Glance:
     """One look at everything.
@@ -42,6 +45,22 @@ class Glance:
     def workers(self) -> list[Worker]:
         """The workers that were seen lately."""
         return list(presence.seen())
+
+    @cached_property
+    def gone_for(self) -> float | None:
+        """For how many seconds the last worker has been gone; None where one is there, or none said goodbye."""
+        left = None if self.workers else presence.last_goodbye()
+        return None if left is None else self.age(left)
+
+    @property
+    def is_restarting(self) -> bool:
+        """Whether the last worker stopped so lately that the next one may be on its way."""
+        return self.gone_for is not None and self.gone_for < RESTART_SECONDS
+
+    @property
+    def is_unattended(self) -> bool:
+        """Whether there is no worker that takes runs, nor one to be expected."""
+        return not self.is_restarting and all(worker.draining for worker in self.workers)
 
     @cached_property
     def probes(self) -> dict[str, Probe]:

@@ -11,6 +11,7 @@ from data_migrations.rate import duration
 
 from .finding import Finding, State, good
 from .glance import Glance
+from .workers import START_WORKER
 
 DEEP_QUEUE = 100
 
@@ -34,6 +35,9 @@ def depth(glance: Glance) -> Finding:
     if not count:
         return good("The queue is empty.", **values)
     waits = "1 message waits" if count == 1 else f"{count} messages wait"
+    if glance.is_unattended:
+        text = f"{waits} in the queue,{oldest.rstrip('.') + ',' if oldest else ''} and no worker takes them."
+        return Finding(State.WARNING, text, f"Start one with: {START_WORKER}", values=values)
     return good(f"{waits} in the queue{',' + oldest if oldest else '.'}", **values)
 
 
@@ -46,6 +50,9 @@ def waiting(glance: Glance) -> Finding:
         return good("No run waits for a worker.", **values)
     count = asked["count"]
     runs = f"{count} run{'s' if count > 1 else ''}"
+    if glance.is_unattended:
+        text = f"{runs} waiting, for {duration(age)} at most, and no worker takes runs."
+        return Finding(State.WARNING, text, f"Start one with: {START_WORKER}", values=values)
     if age <= max(60, 2 * conf.get("RERING_SECONDS")):
         return good(f"{runs} waiting for a worker, for {duration(age)} at most.", **values)
     if Run.objects.filter(status=Status.RUNNING, door="worker").exists():

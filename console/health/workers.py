@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from console import conf
 from console.models import Worker
 from data_migrations.rate import duration
 
-from .finding import Finding, State
+from .finding import Finding, State, good
 from .glance import Glance
 
 START_WORKER = "python manage.py qcluster"
@@ -20,12 +22,14 @@ def look(glance: Glance) -> Finding:
     seconds = conf.get("WORKER_SEEN_SECONDS")
     seen = glance.workers
     if not seen:
-        return Finding(
-            State.BAD,
-            f"No worker was seen for {seconds:.0f} s: runs will wait.",
-            f"Start one with: {START_WORKER}",
-            values={"seen": 0, "taking_runs": 0, "busy": 0},
-        )
+        values: dict[str, Any] = {"seen": 0, "taking_runs": 0, "busy": 0}
+        gone_for = glance.gone_for
+        if gone_for is not None and glance.is_restarting:
+            return good(f"The last worker stopped {duration(gone_for)} ago; a restart takes some seconds.", **values)
+        text = f"No worker was seen for {seconds:.0f} s: runs will wait."
+        if gone_for is not None:
+            text = f"No worker is running: the last one stopped {duration(gone_for)} ago. Runs will wait."
+        return Finding(State.BAD, text, f"Start one with: {START_WORKER}", values=values)
     taking = [worker for worker in seen if not worker.draining]
     values = {
         "seen": len(seen),

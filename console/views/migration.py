@@ -13,6 +13,7 @@ from console.appearance import look
 from console.differences import Difference
 from console.models import Run
 from console.permissions import narrowed, require
+from console.states import Status
 from data_migrations import ledger
 from data_migrations.exceptions import DataMigrationError
 from data_migrations.models import LedgerEvent
@@ -44,7 +45,8 @@ def show(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
         events=_events(name, database),
         runs=[(run, usual.words(run, durations.before(run))) for run in runs],
         chart=chart.of(runs, durations.of(name)),
-        runs_url=f"{reverse('admin:console_run_changelist')}?{urlencode({'migration': name})}",
+        runs_url=tools.runs_url(database, migration=name),
+        failed_url=tools.runs_url(database, migration=name, status__exact=Status.FAILED),
         last_success=_applying_run(row, database),
         active=row.active_run is not None or row.planned_run is not None or row.state == "running",
         narrowed=narrowed(row.registered),

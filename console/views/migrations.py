@@ -13,6 +13,8 @@ from console import catalogue, health, usual
 from console.appearance import look
 from console.models import Kind
 from console.permissions import require
+from console.states import Status
+from console.tools import runs_url
 
 from .filters import Choice, Query
 from .page import ConsoleAdmin, chosen_database, crumbs, render
@@ -33,7 +35,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest) -> HttpResponse:
     readable = not any(problem.id in UNREADABLE for problem in problems)
     found = catalogue.read(database, with_runs=readable)
     without_state = found.matching(text=query.values["q"], app=query.values["app"])
-    rows = [row for row in without_state if not state or state in (row.look, row.plan)]
+    rows = [row for row in without_state if not state or state in row.marks]
     page = Paginator(rows, PER_PAGE).get_page(request.GET.get("p"))
     if readable:
         page.object_list = _with_usual(catalogue.with_last_runs(page.object_list, database), database)
@@ -57,6 +59,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest) -> HttpResponse:
         can_mark=admin.has_kind_permission(request, Kind.MARK),
         can_unmark=admin.has_kind_permission(request, Kind.UNMARK),
         here=request.get_full_path(),
+        failed_url=runs_url(database, status__exact=Status.FAILED),
         clear_url=query.url(q="", state="", app=""),
         page_url=query.url(p="{}").replace("%7B%7D", ""),
     )
@@ -65,7 +68,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest) -> HttpResponse:
 def _app_counts(query: Query, found: catalogue.Catalogue) -> Counter[str]:
     """How many rows each app would leave with the rest of the question."""
     state = query.values["state"]
-    return Counter(row.app for row in found.matching(text=query.values["q"]) if not state or row.look == state)
+    return Counter(row.app for row in found.matching(text=query.values["q"]) if not state or state in row.marks)
 
 
 def _with_usual(rows: Sequence[catalogue.Row], database: str) -> list[catalogue.Row]:
@@ -86,10 +89,10 @@ def _states(query: Query, rows: list[catalogue.Row]) -> list[Choice]:
         for state, count in counts.items()
         if count or state in ("pending", "applied", selected)
     ]
-    plans = {plan: sum(row.plan == plan for row in rows) for plan in catalogue.PLANS}
+    marks = {mark: sum(mark in row.marks for row in rows) for mark in (catalogue.FAILED, *catalogue.PLANS)}
     choices += [
-        Choice(look(plan).word, count, query.url(state=plan), selected == plan, plan)
-        for plan, count in plans.items()
-        if count or plan == selected
+        Choice(look(mark).word, count, query.url(state=mark), selected == mark, mark)
+        for mark, count in marks.items()
+        if count or mark == selected
     ]
     return choices

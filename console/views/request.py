@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 
-from console import approval, catalogue, dispatch, environment, estimates, schedule, tools, uploads
+from console import approval, catalogue, dispatch, environment, estimates, rehearsals, schedule, tools, uploads
 from console.catalogue import Row
 from console.forms import PREFIX, RunForm
 from console.models import Kind, Run
@@ -140,6 +140,8 @@ def confirm(admin: ConsoleAdmin, request: HttpRequest, row: Row, ticket: Ticket,
         window=window,
         opens=window.next_opening(asked) if window and not window.is_open(asked) else None,
         closes=window.next_closing(asked) if window and window.is_open(asked) else None,
+        rehearsal=rehearsals.last(row.registered, ticket.database, ticket.values) if ticket.kind == Kind.RUN else None,
+        rehearsal_hides=any(ticket.values.get(dest) for dest in row.registered.sensitive_arguments),
         estimate=estimates.of(row.registered, ticket.kind, ticket.database, ticket.values),
         back_url=tools.migration_url("change", row.name, ticket.database),
         form_url=tools.migration_url("run", row.name),

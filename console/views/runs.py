@@ -8,6 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.text import Truncator
 
 from console import health, liveness, pace, schedule, tools, uploads, usual
 from console.appearance import look
@@ -19,6 +20,7 @@ from . import logpage, quarantine
 from .page import ConsoleAdmin, crumbs, render
 
 NOTICES = 50
+MOST_HEADING = 150
 
 
 def get_or_404(pk: Any) -> Run:
@@ -39,6 +41,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
     run = get_or_404(pk)
     sees_log = admin.has_view_log_permission(request)
     sees_arguments = admin.has_view_arguments_permission(request)
+    migration = find(run.migration)
     live = request.headers.get("X-Console-Live") == "1"
     # Asked for once a few seconds; then the log has a script of its own.
     log = logpage.of(request, run) if sees_log and not live else None
@@ -50,7 +53,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
         crumbs=_crumbs(admin, run, f"Run {run.pk}"),
         modules=("live", "log") if sees_log else ("live",),
         run=run,
-        in_code=find(run.migration) is not None,
+        in_code=migration is not None,
         is_mark=run.kind in (Kind.MARK, Kind.UNMARK),
         migration_url=tools.migration_url("change", run.migration, run.database),
         share=_share(run),
@@ -58,8 +61,10 @@ def show(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
         against_usual=usual.words(run, usual.before(run)),
         quarantine=quarantine.of(admin, request, run.migration, run.database) if run.in_batches else None,
         samples=_samples(run),
+        shows_samples=bool(run.samples) or migration is None or migration.in_batches,
         tried_part=_tried_part(run),
         since=_since(run),
+        error=_error(run),
         liveness=liveness.of(run),
         waiting_problems=health.problems() if run.status == Status.ENQUEUED else [],
         attempts=list(run.attempts.all()),
@@ -72,10 +77,11 @@ def show(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
         parameters={dest: uploads.words(value) for dest, value in run.arguments.items()} if sees_arguments else None,
         sees_arguments=sees_arguments,
         sees_log=sees_log,
+        waits_before=(*PLANNED, Status.ENQUEUED),
         log=log,
         active=run.status in (*ACTIVE, *PLANNED, Status.INTERRUPTED),
         is_shut=run.status == Status.SCHEDULED and schedule.is_shut(run, timezone.now()),
-        window=schedule.window_of(find(run.migration), run.kind) if not run.is_finished else None,
+        window=schedule.window_of(migration, run.kind) if not run.is_finished else None,
         **tools.as_context(tools.of_run(admin, request, run)),
     )
 
@@ -100,6 +106,14 @@ def _tried_part(run: Run) -> bool:
     """Whether a dry run tried some batches only."""
     known = run.estimated_seconds is not None and run.progress_done is not None and run.progress_total is not None
     return run.kind == Kind.DRY_RUN and known and (run.progress_done or 0) < (run.progress_total or 0)
+
+
+def _error(run: Run) -> dict[str, Any]:
+    """What the heading of its error says, in a line, and whether the message has more than that."""
+    name = run.error_class.rpartition(".")[2] or "Failed"
+    lines = run.error_message.strip().splitlines() or [""]
+    first = Truncator(lines[0]).chars(MOST_HEADING)
+    return {"heading": f"{name}: {first}" if first else name, "has_more": first != run.error_message.strip()}
 
 
 def _since(run: Run) -> Run | None:

@@ -72,6 +72,13 @@ def say(pk: int, *texts: str) -> int:
     return first + len(texts) - 1
 
 
+def go_on(pk: int) -> None:
+    """A run that waited begins."""
+    from console.models import Run
+
+    Run.objects.filter(pk=pk).update(status="running")
+
+
 def end(pk: int, status: str = "succeeded") -> None:
     """The end of a run."""
     from django.utils import timezone

@@ -70,6 +70,38 @@ def test_the_scroll_bar_is_that_of_the_whole_log(site: Site, visit: Visit, runs:
     page.wait_for_selector("#L150000")
 
 
+LINES_CAME = """() => {
+    const pane = document.querySelector("[data-log-pane]");
+    const observer = new MutationObserver(() => {
+        if (!document.getElementById("L75000")) return;
+        observer.disconnect();
+        requestAnimationFrame(() => { pane.scrollTop = 0.1 * pane.scrollHeight; });
+    });
+    observer.observe(document.querySelector("[data-log-lines]"), { childList: true, subtree: true });
+}"""
+
+
+@pytest.mark.parametrize("moment", ["while its lines are on the way", "when its lines have just come"])
+def test_one_who_scrolls_on_is_not_brought_back(site: Site, visit: Visit, runs: dict[str, int], moment: str) -> None:
+    page = visit(site)
+    look_at(page, site, runs["plain"])
+
+    def late(route: Any) -> None:
+        answer = route.fetch()
+        if "on the way" in moment:
+            scroll_to(page, 0.1)
+        route.fulfill(response=answer)
+
+    if "just come" in moment:
+        page.evaluate(LINES_CAME)
+    else:
+        page.route("**/log/?*around=7*", late)
+    scroll_to(page, 0.5)
+    page.wait_for_function("/^Line (1[45],\\d+) of/.test(document.querySelector('[data-log-place]').textContent)")
+    page.wait_for_timeout(500)
+    assert abs(top_line(page) - 15_000) <= 100
+
+
 @pytest.mark.parametrize("kind", ["plain", "long"])
 def test_any_line_is_reached_and_the_page_never_holds_too_many(
     site: Site, visit: Visit, runs: dict[str, int], kind: str

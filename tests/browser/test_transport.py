@@ -282,3 +282,19 @@ def test_a_strict_content_security_policy_lets_the_stream_through(site: Site, he
     here.do("say", run, "one")
     wait_for_line(page, 1)
     assert said == []
+
+
+def test_a_run_that_waits_is_not_called_live_before_it_begins(site: Site, here: Hand, visit: Visit) -> None:
+    page = visit(site)
+    run = here.do("a_run", "enqueued")
+    open_run(page, site, run)
+    page.wait_for_function(
+        "['Live', 'Polling'].includes(document.querySelector('[data-log-chip]').textContent)", timeout=30_000
+    )
+    assert not page.is_visible("[data-log-chip]")
+    assert page.inner_text("#console-log-waits") == "Not started: waiting for a worker"
+    here.do("go_on", run)
+    page.wait_for_selector("[data-log-chip]", state="visible", timeout=30_000)
+    page.wait_for_selector("#console-log-waits", state="hidden", timeout=30_000)
+    here.do("end", run)
+    wait_for_chip(page, "Ended")

@@ -124,7 +124,7 @@ def test_a_failed_run_shows_the_error_and_leads_to_its_line(site: Site, visit: V
     steps.ask(page, site, FAILING)
     steps.wait_for_status(page, "Failed")
     page.wait_for_selector(".console-error")
-    assert "the data is not as <b>expected</b>" in page.inner_text(".console-error-message")
+    assert "the data is not as <b>expected</b>" in page.inner_text("#console-error-title")
     assert not page.locator(".console-error pre").is_visible()
     page.click("text=Go to line")
     line = page.wait_for_selector(".console-line-current")

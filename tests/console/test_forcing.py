@@ -69,7 +69,8 @@ def test_what_stops_in_time_keeps_its_process(ended: threading.Event) -> None:
 def test_a_commit_is_waited_for_and_tells_its_end_itself(ended: threading.Event) -> None:
     stop = StopFlag()
     forced = ForcedStop(stop)
-    with forced.watching(), stop.shield():
+    with forced.watching():
+        stop.settle()
         forced.recorder = recorder = Recorder()  # type: ignore[assignment]
         forced.begin()
         assert not ended.wait(SOON * 3)

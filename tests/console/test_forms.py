@@ -92,6 +92,21 @@ def test_a_reason_is_required(client_of_ana: Client):
     assert 'name="ticket"' not in html
 
 
+def test_a_dry_run_needs_no_reason(client_of_ana: Client, django_capture_on_commit_callbacks):
+    ticket = confirmed(client_of_ana, kind="dry_run", reason="")
+    with django_capture_on_commit_callbacks(using=Run.objects.db, execute=True):
+        client_of_ana.post(address("start"), {"ticket": ticket})
+    run = Run.objects.get()
+    assert (run.kind, run.reason) == ("dry_run", "")
+
+
+@pytest.mark.parametrize(("kind", "needed"), [("dry_run", False), ("run", True), ("nonsense", True)])
+def test_the_form_marks_the_reason_as_needed_where_it_is(client_of_ana: Client, kind: str, needed: bool):
+    html = client_of_ana.get(address("run", kind=kind)).content.decode()
+    assert ('<label for="id_reason" class="required">' in html) is needed
+    assert "A dry run needs none." in html
+
+
 def test_the_source_changed_between_form_and_confirm_is_shown_again(client_of_ana: Client, monkeypatch):
     ticket = confirmed(client_of_ana)
     # A deploy in between: the web server that answers now has loaded other code.

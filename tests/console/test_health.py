@@ -70,6 +70,43 @@ def test_no_worker_seen_is_said_with_the_command_that_starts_one() -> None:
     assert "python manage.py qcluster" in problem.hint
 
 
+def a_goodbye(seconds: float) -> None:
+    then = timezone.now() - timedelta(seconds=seconds)
+    WorkerFactory.create(seen_at=then, left_at=then, draining=True)
+
+
+def test_that_the_last_worker_has_stopped_is_said_at_once_and_not_only_when_it_is_missed() -> None:
+    a_goodbye(20)
+    problem = only()
+    assert (problem.id, problem.level) == ("workers", "error")
+    assert problem.text == "No worker is running: the last one stopped 20 s ago. Runs will wait."
+    assert "python manage.py qcluster" in problem.hint
+
+
+def test_a_restart_is_no_alarm() -> None:
+    a_goodbye(5)
+    RunFactory.create()
+    assert health.problems() == []
+    assert row("workers").state == State.GOOD
+    assert "The last worker stopped 5" in row("workers").text
+    WorkerFactory.create()
+    assert row("workers").text == "1 worker takes runs."
+
+
+@pytest.mark.parametrize("nobody", [lambda: None, lambda: a_goodbye(20), lambda: WorkerFactory.create(draining=True)])
+def test_what_waits_without_a_worker_is_not_called_good(nobody: Any) -> None:
+    nobody()
+    assert row("waiting").state == State.GOOD
+    assert row("queue").state == State.GOOD
+    RunFactory.create()
+    queue.ring(1)
+    assert row("waiting").state == State.WARNING
+    assert row("waiting").text.startswith("1 run waiting")
+    assert row("waiting").text.endswith("and no worker takes runs.")
+    assert row("queue").state == State.WARNING
+    assert row("queue").text.endswith("and no worker takes them.")
+
+
 def test_workers_that_are_all_about_to_stop_are_said() -> None:
     WorkerFactory.create(draining=True)
     assert "about to stop" in only().text

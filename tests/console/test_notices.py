@@ -16,9 +16,10 @@ from django.db import connections, transaction
 from django.db.migrations.state import ProjectState
 from django.utils import timezone
 
-from console import dispatch, notices, rescue, spool, states, wording, worker
+from console import approval, dispatch, notices, rescue, spool, states, wording, worker
 from console.models import Attempt, Notice, Run
 from console.states import Status
+from data_migrations import clock
 from data_migrations.exceptions import MigrationFailed
 from data_migrations.utils.migrations import RunDataMigration, run_once
 from tests.console.factories import AttemptFactory, RunFactory
@@ -26,7 +27,7 @@ from tests.testapp.management.commands.increment import Command as Increment
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
-EVERYTHING = dict.fromkeys(("failed", "finished", "waiting", "stuck"), ("email",))
+EVERYTHING = dict.fromkeys(("failed", "finished", "waiting", "expired", "stuck"), ("email",))
 
 
 @pytest.fixture(autouse=True)
@@ -120,6 +121,31 @@ def test_a_run_that_is_made_to_wait_for_approval_is_told(monkeypatch: pytest.Mon
     assert (notice.run, notice.event) == (run, "waiting")
     assert "other than ana, opens its page and approves or rejects it" in notice.text
     assert "Until: " in notice.text
+
+
+def test_an_approval_that_expired_is_told_once() -> None:
+    now = timezone.now()
+    run = RunFactory.create(status=Status.WAITING, approval_expires_at=now - timedelta(minutes=1))
+    later = RunFactory.create(status=Status.WAITING, approval_expires_at=now + timedelta(hours=1))
+    assert approval.expire(now) == 1
+    assert approval.expire(now) == 0
+    notice = only()
+    assert (notice.event, notice.channel, notice.run_id) == ("expired", "email", run.pk)
+    assert notice.subject == "[production] Approval expired: increment_items_2026_01_01"
+    assert "was cancelled, for nobody approved it in time." in notice.text
+    assert "What to do: ask for it again where it is still wanted" in notice.text
+    assert run.approval_expires_at is not None
+    assert f"Until: {timezone.localtime(clock.aware(run.approval_expires_at)):%Y-%m-%d}" in notice.text
+    # Withdrawn, or rejected, in time: somebody knows.
+    states.transition(later.pk, Status.CANCELLED, expect=Status.WAITING, finished_at=now, note="Withdrawn.")
+    assert only() == notice
+
+
+def test_an_approval_that_expired_goes_where_the_site_has_it(told: Any) -> None:
+    change(told, NOTIFY={"waiting": ["email"]})
+    RunFactory.create(status=Status.WAITING, approval_expires_at=timezone.now())
+    approval.expire(timezone.now())
+    assert told_of() == []
 
 
 def test_a_cancelled_a_paused_and_a_short_run_are_not_told() -> None:

@@ -306,6 +306,7 @@ def in_a_process(code: str, settings: Any) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_process_killed_between_sending_and_marking_sends_again_and_loses_nothing(
     server: MailServer, settings: Any
 ) -> None:
@@ -512,6 +513,7 @@ def test_a_channel_that_the_settings_do_not_have_any_more_is_not_tried_again() -
         channels.send("gone", "subject", "text", ident="x")
 
 
+@pytest.mark.slow
 def test_apprise_is_not_imported_before_it_is_needed() -> None:
     code = (
         "import sys, django; django.setup()\n"

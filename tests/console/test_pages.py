@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from html import unescape
 
 import pytest
@@ -17,7 +17,7 @@ from django.utils import timezone
 from console.appearance import look
 from console.models import Kind, Run
 from console.states import Status
-from data_migrations import ledger
+from data_migrations import clock, ledger
 from data_migrations.models import AppliedMigration
 from data_migrations.reporting import Door
 from tests.console.pages import INCREMENT, a_run, address, print_lines, run_address
@@ -264,6 +264,33 @@ def test_a_failed_run_shows_its_error_before_anything_else(client_of_ana: Client
     assert "<details" in html
 
 
+LONG = "duplicate key " + "x" * 200
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "heading", "detail"),
+    [
+        ("django.db.utils.IntegrityError", "no such row", "IntegrityError: no such row", ""),
+        ("ValueError", "no such row", "ValueError: no such row", ""),
+        ("shop.errors.Refused", "It is late.\nAsk again.", "Refused: It is late.", "It is late. Ask again."),
+        ("shop.errors.Refused", LONG, f"Refused: {LONG[:149]}…", LONG),
+        ("shop.errors.Refused", "", "Refused", ""),
+        ("", "It is late.", "Failed: It is late.", ""),
+    ],
+)
+def test_the_heading_of_an_error_is_short_and_the_rest_stands_below(
+    client_of_ana: Client, name: str, message: str, heading: str, detail: str
+) -> None:
+    html = text(client_of_ana.get(run_address(a_run(status="failed", error_class=name, error_message=message))))
+    section = html[html.index('<section class="console-error"') : html.index("console-facts")]
+    title = re.search(r'<h2 id="console-error-title">(.*?)</h2>', section, re.S)
+    assert title is not None
+    assert title[1] == heading
+    message_below = re.search(r'<p class="console-error-message">(.*?)</p>', section, re.S)
+    assert (" ".join(re.sub(r"<[^>]*>", " ", message_below[1]).split()) if message_below else "") == detail
+    assert (f'<code dir="ltr">{name}</code>' in section) is ("." in name)
+
+
 def test_a_dry_run_shows_rows_by_table_and_verb_and_that_nothing_was_kept(client_of_ana: Client):
     changes = [{"table": "shop_order", "inserted": 0, "updated": 1200, "deleted": 3}]
     run = a_run(kind="dry_run", changes=changes, emails_held=2)
@@ -271,6 +298,12 @@ def test_a_dry_run_shows_rows_by_table_and_verb_and_that_nothing_was_kept(client
     assert "shop_order" in html
     assert "1,200" in html
     assert "Nothing was kept. 2 e-mails would have been sent" in html
+
+
+@pytest.mark.parametrize(("name", "said"), [(INCREMENT, True), ("batch_increment_2026_02_01", False), ("gone", False)])
+def test_a_dry_run_without_rows_before_and_after_says_why(client_of_ana: Client, name: str, said: bool) -> None:
+    html = text(client_of_ana.get(run_address(a_run(kind="dry_run", migration=name))))
+    assert ("Rows before and after are shown for data migrations in batches" in html) is said
 
 
 def test_a_dry_run_of_some_batches_says_that_its_numbers_are_of_these(client_of_ana: Client):
@@ -361,7 +394,7 @@ def test_the_list_leads_to_the_runs_that_failed(client_of_ana: Client) -> None:
         r'href="([^"]+)">Runs that failed<', text(client_of_ana.get(reverse("admin:console_migration_changelist")))
     )
     assert found is not None
-    history = text(client_of_ana.get(found[1]))
+    history = text(client_of_ana.get(unescape(found[1])))
     assert run_address(failed) in history
     assert run_address(done) not in history
 
@@ -418,6 +451,32 @@ def test_a_finished_dry_run_leads_to_the_run(client_of_ana: Client) -> None:
 )
 def test_an_empty_log_says_whether_more_may_come(client_of_ana: Client, status: str, words: str) -> None:
     assert words in client_of_ana.get(run_address(a_run(status=status))).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"status": "enqueued"}, "Not started: waiting for a worker"),
+        ({"status": "waiting"}, "Not started: waiting for approval"),
+        (
+            {"status": "scheduled", "start_at": clock.stored(datetime(2031, 5, 6, 7, 8, tzinfo=UTC))},
+            "Not started: scheduled for 2031-05-06 07:08 UTC",
+        ),
+        (
+            {"status": "scheduled", "attempt": 1, "start_at": clock.stored(datetime(2031, 5, 6, 7, 8, tzinfo=UTC))},
+            "Not going on: scheduled for 2031-05-06 07:08 UTC",
+        ),
+        ({"status": "enqueued", "attempt": 2}, "Not going on: waiting for a worker"),
+        ({"status": "running"}, ""),
+        ({"status": "succeeded"}, ""),
+    ],
+)
+def test_the_log_of_a_run_that_waits_says_for_what(client_of_ana: Client, fields: dict, words: str) -> None:
+    page = text(client_of_ana.get(run_address(a_run(**fields))))
+    found = re.search(r'<span id="console-log-waits"([^>]*)>(.*?)</span>', page, re.S)
+    assert found is not None
+    assert re.sub(r"<[^>]*>", "", found[2]) == words
+    assert ("hidden" in found[1]) is not bool(words)
 
 
 def test_the_status_stands_right_after_the_number_where_a_telephone_shows_it(client_of_ana: Client) -> None:

@@ -85,6 +85,36 @@ def test_rows_of_the_dead_are_taken_away_when_a_worker_comes() -> None:
     assert Worker.objects.count() == 2
 
 
+def test_a_worker_that_ends_as_asked_says_goodbye_and_is_not_counted_any_more() -> None:
+    presence.beat(Process.current(), None)
+    other = WorkerFactory.create()
+    assert presence.seen().count() == 2
+    presence.leave()
+    assert [worker.pk for worker in presence.seen()] == [other.pk]
+    # While another one may still be there, nobody was the last.
+    assert presence.last_goodbye() is None or presence.seen().exists()
+    other.delete()
+    assert presence.last_goodbye() == pytest.approx(databases.now("default"), abs=timedelta(seconds=5))
+
+
+def test_a_worker_that_was_killed_after_the_last_goodbye_leaves_the_end_unknown() -> None:
+    now = timezone.now()
+    WorkerFactory.create(seen_at=now - timedelta(minutes=9), left_at=now - timedelta(minutes=9))
+    WorkerFactory.create(seen_at=now - timedelta(minutes=5))
+    assert presence.last_goodbye() is None
+
+
+def test_a_goodbye_that_cannot_be_written_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(*args: Any) -> None:
+        time.sleep(60)
+
+    monkeypatch.setattr(presence, "_own", hang)
+    monkeypatch.setattr(presence, "GOODBYE_SECONDS", 0.2)
+    begun = time.monotonic()
+    presence.leave()
+    assert time.monotonic() - begun < 5
+
+
 def test_a_database_that_is_away_does_not_end_the_beat(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
     def down(*args: Any) -> None:
         raise OperationalError("the database is away")

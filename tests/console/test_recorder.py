@@ -199,6 +199,7 @@ def test_the_end_is_written_after_the_last_line() -> None:
     assert logs.read(run, tail=1).lines[0].text == "19999"
 
 
+@pytest.mark.slow
 def test_a_burst_of_fifty_thousand_lines_from_several_threads_is_kept_whole() -> None:
     recorder = begin(info())
 

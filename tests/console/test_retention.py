@@ -135,6 +135,7 @@ def test_logs_that_go_for_their_age_count_for_the_size() -> None:
     assert retention.prune(limits) == Pruned(logs=1, bytes=old.log_kept)
 
 
+@pytest.mark.slow
 def test_a_log_of_many_chunks_goes_in_small_transactions_and_little_memory() -> None:
     run = a_run(100, lines=0)
     many_chunks(run, 5_000, "x" * 2_000)
@@ -196,6 +197,7 @@ retention.prune(Limits(logs_days=90))
 """
 
 
+@pytest.mark.slow
 def test_a_process_killed_in_the_middle_leaves_whole_slices(settings: Any) -> None:
     run = a_run(100, lines=0)
     many_chunks(run, 1_000)
@@ -210,6 +212,7 @@ def test_a_process_killed_in_the_middle_leaves_whole_slices(settings: Any) -> No
     assert not LogChunk.objects.exists()
 
 
+@pytest.mark.slow
 def test_two_at_once_take_everything_once(settings: Any) -> None:
     runs = [a_run(100, lines=0) for _ in range(3)]
     for run in runs:

@@ -374,6 +374,7 @@ def test_a_dry_run_in_batches_keeps_its_samples_and_its_estimate() -> None:
     assert set(Item.objects.values_list("amount", flat=True)) == {0}
 
 
+@pytest.mark.slow
 def test_the_rate_is_stored_while_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     Item.objects.bulk_create([Item(name=f"more {number}") for number in range(200)])
     run = requested("batch_increment_2026_02_01", values={"each": 0.1})

@@ -134,6 +134,8 @@ def test_it_starts_lets_people_in_and_leaves_no_process(start: Callable[..., Sit
     assert "Customer" in viewers_page
     assert "/add/" not in viewers_page
     assert site.browser().open(site.url("/static/admin/css/base.css"), timeout=20).status == 200
+    icon = site.browser().open(site.url("/favicon.ico"), timeout=20)
+    assert icon.read(4) == b"\x00\x00\x01\x00"
     family = site.family()
     assert any("qcluster" in " ".join(process.cmdline()) for process in family)
 

@@ -224,7 +224,10 @@ class Pane {
   /** One has scrolled to where no lines are in the page. */
   async #fill() {
     const number = this.reading.lost();
-    if (number === null || !await this.reading.reset({ around: number })) return;
+    const top = this.pane.scrollTop;
+    // Who has scrolled on meanwhile is not brought back: then there is a next time.
+    const isThere = () => Math.abs(this.pane.scrollTop - top) < 2;
+    if (number === null || !await this.reading.reset({ around: number }, isThere)) return;
     this.#moved();
     await this.#put(this.lines.near(number), 0);
   }
@@ -232,14 +235,16 @@ class Pane {
   /** Have a line stand so many pixels below the top of the pane. */
   async #put(line, offset) {
     if (!line) return;
-    this.going = true;
-    // Blocks get their real height only once they are near: look where the line is then, too.
-    for (let frame = 0; frame < 4; frame += 1) {
+    this.going = line;
+    // Blocks get their real height only once they are near: look where the line is then, too. But not when somebody
+    // has scrolled away, or wants another line.
+    for (let frame = 0; frame < 4 && this.going === line && !(frame && this.reading.lost() !== null); frame += 1) {
       this.pane.scrollTop += line.getBoundingClientRect().top - this.pane.getBoundingClientRect().top - offset;
       this.top = this.pane.scrollTop;
       await new Promise((resolve) => { window.requestAnimationFrame(resolve); });
     }
-    this.going = false;
+    if (this.going !== line) return;
+    this.going = null;
     this.#showNew();
     this.#showPlace();
     this.#look();

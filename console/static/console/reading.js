@@ -47,12 +47,15 @@ export class Reading {
     return lines.filter(([number, , level]) => (!letters || letters.includes(level)) && !this.folds.hides(number));
   }
 
-  /** Have other lines in the page: `around` or `after` a number, or the `tail`. False: they could not be got. */
-  async reset(place) {
+  /**
+   * Have other lines in the page: `around` or `after` a number, or the `tail`. False: they could not be got, or are
+   * not wanted any more.
+   */
+  async reset(place, isWanted = () => true) {
     this.#turn += 1;
     const turn = this.#turn;
     const page = await this.get(this.#query(place));
-    if (!page || turn !== this.#turn) return false;
+    if (!page || turn !== this.#turn || !isWanted()) return false;
     this.lines.clear();
     this.low = page.start;
     this.sequence = new Sequence(page.next + 1);

@@ -9,6 +9,8 @@ const CHIPS = {
   out: ["reconnecting", "Signed out: reload the page to log in"],
   refused: ["reconnecting", "The server refused: reload the page"],
 };
+// Nothing can be printed then: the page says what the run waits for, and not how lines would come.
+const WAITING = ["waiting", "scheduled", "enqueued"];
 // Said on the chip only: a screen reader would hear of nothing else.
 const QUIET = ["live", "polling", "connecting"];
 
@@ -31,6 +33,7 @@ export class Signs {
   chip(state, ended, last) {
     const shown = ended && QUIET.includes(state) ? "ended" : state;
     const [name, text] = CHIPS[shown];
+    this.box.hidden = WAITING.includes(this.root.dataset.status) && QUIET.includes(shown);
     if (this.box.dataset.state === name && this.box.textContent === text) return;
     this.box.dataset.state = name;
     this.box.textContent = text;

@@ -1,0 +1,94 @@
+"""The dry run that somebody did before, on the page where the run is confirmed."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from console import rehearsals
+from console.models import Run
+from data_migrations import registry
+from tests.console.pages import INCREMENT, a_run, address, run_address
+from tests.console.test_forms import ARGUMENTS, ASKED, VALUES
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+CHANGES = [
+    {"table": "testapp_item", "inserted": 0, "updated": 1200, "deleted": 3},
+    {"table": "testapp_other", "inserted": 1, "updated": 0, "deleted": 0},
+]
+
+
+def a_rehearsal(name: str = INCREMENT, **fields: Any) -> Run:
+    values = {"migration": name, "kind": "dry_run", "checksum": registry.get(name).checksum, "changes": CHANGES}
+    return a_run(**values | fields)
+
+
+def told(client: Client, name: str = INCREMENT, **asked: Any) -> str:
+    """What the confirm page has about a dry run; empty where it has nothing."""
+    html = client.post(address("run", name), {**ASKED, **asked}).content.decode()
+    assert "No, take me back" in html
+    found = re.search(r"<dt>Dry run</dt><dd>(.*?)</dd>", html, re.S)
+    return found[1] if found else ""
+
+
+def test_the_confirm_page_leads_to_the_dry_run_and_says_what_it_would_change(client_of_ana: Client) -> None:
+    run = a_rehearsal(requested_at=timezone.now() - timedelta(minutes=5))
+    found = told(client_of_ana)
+    assert f'<a href="{run_address(run)}">Run {run.pk}</a>' in found
+    assert "5\xa0minutes ago" in found
+    words = re.sub(r"<[^>]*>", "", found)
+    assert "testapp_item: 1,200 updated, 3 deleted" in words
+    assert "testapp_other: 1 inserted" in words
+
+
+def test_one_that_changed_nothing_says_so(client_of_ana: Client) -> None:
+    a_rehearsal(changes=[])
+    assert "no row was inserted, updated or deleted" in told(client_of_ana)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"kind": "run"},
+        {"status": "failed"},
+        {"checksum": "0" * 64},
+        {"database": "other"},
+        {"arguments": {"lines": 2}},
+    ],
+)
+def test_another_one_is_not_taken_for_it(client_of_ana: Client, fields: dict[str, Any]) -> None:
+    a_rehearsal(**fields)
+    assert told(client_of_ana) == ""
+
+
+def test_the_newest_with_the_same_parameters_is_shown(client_of_ana: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("console.queue.ring", lambda run: None)
+    ticket = client_of_ana.post(address("run", ARGUMENTS), {**ASKED, **VALUES, "kind": "dry_run"})
+    found = re.search(r'name="ticket" value="([^"]+)"', ticket.content.decode())
+    assert found is not None
+    client_of_ana.post(address("start", ARGUMENTS), {"ticket": found[1]})
+    same = Run.objects.get()
+    Run.objects.update(status="succeeded", changes=CHANGES)
+    a_rehearsal(ARGUMENTS, arguments={**same.arguments, "count": 8})
+    shown = told(client_of_ana, ARGUMENTS, **VALUES)
+    assert f'"{run_address(same)}"' in shown
+    # Of what is hidden nobody can tell whether it was the same.
+    assert "hidden" in shown
+
+
+def test_a_dry_run_and_a_reversal_are_confirmed_without_it(client_of_ana: Client) -> None:
+    a_rehearsal()
+    assert told(client_of_ana, kind="dry_run") == ""
+
+
+def test_only_the_newest_dry_runs_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rehearsals, "MOST_RUNS", 1)
+    a_rehearsal()
+    a_rehearsal(arguments={"lines": 2})
+    assert rehearsals.last(registry.get(INCREMENT), "default", {}) is None
