@@ -25,7 +25,7 @@ run: $(VENV)/.run-installed
 	@$(PY) -m console.site.serve
 
 test: $(VENV)/.test-installed
-	@$(PY) -m tests.everywhere
+	@$(PY) -m tests.everywhere $(TEST_OPTIONS)
 
 test-fast: $(VENV)/.test-installed
 	@$(PY) -m pytest -n 2 -m "not lifecycle and not browser and not site and not slow"

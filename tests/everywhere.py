@@ -1,65 +1,175 @@
-"""``make test``: every test, on every kind of database that this machine has.
+"""``make test``: every test, on every kind of database that this machine has; ``--versions`` adds other Pythons.
 
-``python -m tests.everywhere [PYTEST ARGUMENTS]``. SQLite and PostgreSQL always run (PostgreSQL is brought along);
-MariaDB runs where one answers. With ``CI=true`` a database that is missing is a failure.
+``python -m tests.everywhere [--versions] [PYTEST ARGUMENTS]``. SQLite and PostgreSQL always run (PostgreSQL is brought
+along); MariaDB runs where one answers. With ``CI=true`` a database that is missing is a failure.
+
+Tests that compute go one group after another, on two cores. Tests that start, kill and freeze processes mostly wait,
+so two groups of them go beside those. What a group printed is shown when it has ended.
 """
 
 from __future__ import annotations
 
+import glob
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests import databases
 
-# Tests that do not depend on TEST_DB run once.
-ONCE = "browser or site or once"
-# Tests that start, kill and time processes do not share two cores with other tests.
-ALONE = "lifecycle or browser or site"
+LIFECYCLE = "lifecycle"
+PAGES = "browser or site"
+# Tests that do not depend on TEST_DB run on SQLite only.
+ONCE = f"{PAGES} or once"
+QUICK = f"not ({LIFECYCLE} or {PAGES})"
 
 NOTHING_COLLECTED = 5
 
 
+@dataclass(frozen=True)
+class Version:
+    """Another pair of versions to run on, on SQLite: the oldest and the newest that are supported."""
+
+    python: str
+    django: str
+    use_tz: str
+    selection: str
+
+    def __str__(self) -> str:
+        return f"Python {self.python}, Django {self.django}, USE_TZ={self.use_tz}"
+
+
+VERSIONS = (
+    Version("3.12", "5.2", "0", f"{QUICK} and not slow"),
+    Version("3.13", "6.1", "1", QUICK),
+    Version("3.14", "6.1", "1", QUICK),
+)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Tests that run in one go: where they run, for people, and what they are run with."""
+
+    where: str
+    selection: str
+    environment: dict[str, str] = field(default_factory=dict)
+    python: str = sys.executable
+    computes: bool = True
+    """Whether it makes use of two cores; else it mostly waits, and runs one test at a time."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.where} ({self.selection})"
+
+
 def main(arguments: list[str]) -> int:
-    """Run it all. Returns 0 when every test on every database passed."""
-    closing: list[str] = []
+    """Run it all. Returns 0 when every test of every group passed."""
+    missing: list[str] = []
     ran: list[str] = []
+    groups: list[Group] = []
     failed = False
     for kind in databases.KINDS:
         try:
             where = databases.find(kind).where
         except databases.DatabaseMissing as error:
-            closing.append(f"{kind}: left out. {error}")
+            missing.append(f"{kind}: left out. {error}")
             ran.append(f"NOT on {kind}")
             failed = failed or kind == "postgresql" or os.environ.get("CI") == "true"
             continue
         ran.append(where)
-        left_out = "" if kind == "sqlite" else f" and not ({ONCE})"
-        for options in (["-n", "2", "-m", f"not ({ALONE}){left_out}"], ["-m", f"({ALONE}){left_out}"]):
-            status, last = run(kind, [*options, *arguments])
-            failed = failed or status not in (0, NOTHING_COLLECTED)
-            closing.append(f"{where}: {last.strip('= ')}")
-    print("\nDatabases:\n  " + "\n  ".join([*closing, f"The tests ran on: {', '.join(ran)}."]), flush=True)
+        groups += on_database(kind, where)
+    with tempfile.TemporaryDirectory() as folder:
+        if "--versions" in arguments:
+            arguments = [argument for argument in arguments if argument != "--versions"]
+            groups.append(Group("the core alone", f"not {LIFECYCLE}", {"TEST_DB": "sqlite", "TEST_CONSOLE": "0"}))
+            for version in VERSIONS:
+                python = environment(version, Path(folder))
+                if python is None:
+                    missing.append(f"{version}: left out. There is no such Python here.")
+                else:
+                    chosen = {"TEST_DB": "sqlite", "TEST_USE_TZ": version.use_tz}
+                    groups.append(Group(str(version), version.selection, chosen, python))
+        ended = all_of(groups, lambda group: run(group, arguments))
+    failed = failed or any(status not in (0, NOTHING_COLLECTED) for status, _ in ended)
+    closing = [f"{group.name}: {last.strip('= ')}" for group, (_, last) in zip(groups, ended, strict=True)]
+    print("\nDatabases:\n  " + "\n  ".join([*closing, *missing, f"The tests ran on: {', '.join(ran)}."]), flush=True)
     return int(failed)
 
 
-def run(kind: str, arguments: list[str]) -> tuple[int, str]:
-    """Run pytest on one kind of database and show what it prints. Returns its exit status and closing line."""
-    environment = {**os.environ, "TEST_DB": kind}
-    environment.pop("TEST_SESSION", None)
-    last = ""
-    with subprocess.Popen(
-        [sys.executable, "-m", "pytest", *arguments],
-        env=environment,
+def on_database(kind: str, where: str) -> list[Group]:
+    """The groups of tests for one kind of database."""
+    chosen = {"TEST_DB": kind}
+    if kind == "sqlite":
+        return [
+            Group(where, QUICK, chosen),
+            Group(where, LIFECYCLE, chosen, computes=False),
+            Group(where, PAGES, chosen, computes=False),
+        ]
+    return [
+        Group(where, f"{QUICK} and not once", chosen),
+        Group(where, f"{LIFECYCLE} and not ({ONCE})", chosen, computes=False),
+    ]
+
+
+def environment(version: Version, folder: Path) -> str | None:
+    """A Python of that version with that Django, in a virtual environment made in the folder. None: there is none."""
+    found = shutil.which(f"python{version.python}")
+    if found is None or subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode:
+        found = next(iter(glob.glob(os.path.expanduser(f"~/.pyenv/versions/{version.python}.*/bin/python"))), None)
+    if found is None:
+        return None
+    target = folder / version.python
+    python = str(target / "bin" / "python")
+    subprocess.run([found, "-m", "venv", str(target)], check=True)
+    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*install, "-e", ".[test]", f"Django~={version.django}.0"], check=True)
+    return python
+
+
+def all_of(groups: list[Group], run: Callable[[Group], tuple[int, str]]) -> list[tuple[int, str]]:
+    """Run each; returns what each returned, in their order. Ctrl-C ends those that run and begins no other."""
+    with ThreadPoolExecutor(1) as computing, ThreadPoolExecutor(2) as waiting:
+        ends: list[Future[tuple[int, str]]] = [
+            (computing if group.computes else waiting).submit(run, group) for group in groups
+        ]
+        try:
+            return [end.result() for end in ends]
+        except BaseException:
+            for end in ends:
+                end.cancel()
+            raise
+
+
+_printing = threading.Lock()
+
+
+def run(group: Group, arguments: list[str]) -> tuple[int, str]:
+    """Run pytest for one group and show what it printed. Returns its exit status and closing line."""
+    variables = {**os.environ, **group.environment}
+    variables.pop("TEST_SESSION", None)
+    options = ["-n", "2"] if group.computes else []
+    begun = time.monotonic()
+    print(f"-- begun: {group.name}", flush=True)
+    done = subprocess.run(
+        [group.python, "-m", "pytest", *options, "-m", group.selection, *arguments],
+        env=variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            print(line, end="", flush=True)
-            last = line.strip() or last
-    return process.returncode, last
+        check=False,
+    )
+    minutes, seconds = divmod(round(time.monotonic() - begun), 60)
+    with _printing:
+        print(f"\n== {group.name}: {minutes}:{seconds:02} minutes\n{done.stdout}", flush=True)
+    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    return done.returncode, lines[-1] if lines else ""
 
 
 if __name__ == "__main__":

@@ -72,6 +72,7 @@ def test_a_run_that_was_cancelled_does_not_start(clusters: Callable[..., Cluster
     assert (run.status, run.attempt) == (Status.CANCELLED, 0)
 
 
+@pytest.mark.once
 def test_a_window_that_closes_frees_the_worker_and_the_run_goes_on_when_it_opens(
     clusters: Callable[..., Cluster],  # noqa: F811
 ) -> None:
