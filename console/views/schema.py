@@ -40,6 +40,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest) -> HttpResponse:
     matching = [row for row in with_text if not app or row.app == app]
     is_shown = SHOWN.get(query.values["show"], ("", bool))[1]
     rows = [row for row in matching if is_shown(row)]
+    page = Paginator(rows, PER_PAGE).get_page(request.GET.get("p"))
     return render(
         admin,
         request,
@@ -47,7 +48,8 @@ def show(admin: ConsoleAdmin, request: HttpRequest) -> HttpResponse:
         title="Schema migrations",
         crumbs=[crumbs(admin)[0], ("Schema migrations", "")],
         overview=found,
-        page=Paginator(rows, PER_PAGE).get_page(request.GET.get("p")),
+        page=page,
+        page_range=page.paginator.get_elided_page_range(page.number),
         counts=_counts(found),
         query=query,
         shown=_shown(query, matching),

@@ -225,6 +225,21 @@ def test_the_page_shows_filters_and_marks(three: None, client_of_ana: Client) ->
     assert 'href="?q=remove+amount&amp;app=testapp&amp;show=destructive"' in html
 
 
+def test_of_many_a_page_is_shown_with_the_way_to_the_others(
+    client_of_ana: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.views.schema.PER_PAGE", 2)
+    html = client_of_ana.get(PAGE).content.decode()
+    count = len(schema.read("default").rows)
+    assert len(names(html)) == 2
+    assert f"{count} schema migrations" in html
+    last = (count + 1) // 2
+    assert last > 9
+    assert f'p={last}"' in html
+    assert f'p={last // 2}"' not in html  # left out between the first and the last ones
+    assert names(client_of_ana.get(f"{PAGE}?p={last}").content.decode()) != names(html)
+
+
 def test_none_match_offers_to_clear(three: None, client_of_ana: Client) -> None:
     html = client_of_ana.get(PAGE + "?q=nothing-is-called-so").content.decode()
     assert "None match" in html
