@@ -3,8 +3,8 @@
 ``python -m tests.everywhere [--versions] [PYTEST ARGUMENTS]``. SQLite and PostgreSQL always run (PostgreSQL is brought
 along); MariaDB runs where one answers. With ``CI=true`` a database that is missing is a failure.
 
-Tests that compute go one group after another, on two cores. Tests that start, kill and freeze processes mostly wait,
-so two groups of them go beside those. What a group printed is shown when it has ended.
+Tests that compute go one group after another, on half of the processors. Tests that start, kill and freeze processes
+wait more than they compute, so two groups of them go beside those. What a group printed is shown when it has ended.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ ONCE = f"{PAGES} or once"
 QUICK = f"not ({LIFECYCLE} or {PAGES})"
 
 NOTHING_COLLECTED = 5
+COMPUTING = (os.cpu_count() or 1) // 2
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Group:
     environment: dict[str, str] = field(default_factory=dict)
     python: str = sys.executable
     computes: bool = True
-    """Whether it makes use of two cores; else it mostly waits, and runs one test at a time."""
+    """Whether it makes use of several processors; else it mostly waits, and runs one test at a time."""
 
     @property
     def name(self) -> str:
@@ -154,7 +155,7 @@ def run(group: Group, arguments: list[str]) -> tuple[int, str]:
     """Run pytest for one group and show what it printed. Returns its exit status and closing line."""
     variables = {**os.environ, **group.environment}
     variables.pop("TEST_SESSION", None)
-    options = ["-n", "2"] if group.computes else []
+    options = ["-n", str(COMPUTING)] if group.computes and COMPUTING > 1 else []
     begun = time.monotonic()
     print(f"-- begun: {group.name}", flush=True)
     done = subprocess.run(

@@ -28,7 +28,7 @@ from data_migrations.management.commands.base import BatchedCommand, IdempotentC
 from data_migrations.sources import CsvBatchedCommand
 
 ROOT = Path(__file__).parent.parent
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.once]
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
 IDS = [str(page.relative_to(ROOT)) for page in PAGES]

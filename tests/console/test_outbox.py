@@ -514,6 +514,7 @@ def test_a_channel_that_the_settings_do_not_have_any_more_is_not_tried_again() -
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_apprise_is_not_imported_before_it_is_needed() -> None:
     code = (
         "import sys, django; django.setup()\n"
