@@ -11,6 +11,9 @@ from . import databases
 from .exceptions import LeaseLost
 from .models import Checkpoint
 
+# What is written as it is; the cursor is written as JSON.
+_COLUMNS = ("exhausted", "rows", "batches", "total", "batch_size")
+
 
 class Position:
     """The checkpoint of one migration, as its run goes along.
@@ -30,6 +33,7 @@ class Position:
         self.total = row.total
         self.batch_size = row.batch_size
         self.resumed = row.batches > 0
+        self._update = _update(using)
 
     def moved(self, cursor: Any, rows: int, batch_size: int) -> Position:
         """Where the run is after one more batch; this one stays as it is, in case that batch is undone."""
@@ -45,28 +49,23 @@ class Position:
         """Write it, in the current transaction."""
         if not self.kept:
             return
-        connection = connections[self.using]
-        table = connection.ops.quote_name(Checkpoint._meta.db_table)
-        # By hand, and once for each batch: the ORM's compiler would take longer than the database does.
-        columns: dict[str, Any] = {
-            "cursor": json.dumps(self.cursor),
-            "exhausted": self.exhausted,
-            "rows": self.rows,
-            "batches": self.batches,
-            "total": self.total,
-            "batch_size": self.batch_size,
-        }
-        assignments = ", ".join(f"{connection.ops.quote_name(column)} = %s" for column in columns)
-        now = databases.CLOCK_EXPRESSIONS[connection.vendor]
-        updated = connection.ops.quote_name("updated_at")
-        with connection.cursor() as cursor:
-            cursor.execute(
-                f"UPDATE {table} SET {assignments}, {updated} = {now} WHERE name = %s",  # noqa: S608
-                [*columns.values(), self.name],
-            )
+        values = [getattr(self, column) for column in _COLUMNS]
+        with connections[self.using].cursor() as cursor:
+            cursor.execute(self._update, [json.dumps(self.cursor), *values, self.name])
             if cursor.rowcount != 1:
                 # Somebody else has gone on from here, or begun anew.
                 raise LeaseLost()
+
+
+def _update(using: str) -> str:
+    """The statement of each batch, made once for all: the ORM's compiler would take longer than the database does."""
+    connection = connections[using]
+    quote = connection.ops.quote_name
+    assignments = ", ".join(f"{quote(column)} = %s" for column in ("cursor", *_COLUMNS))
+    return (
+        f"UPDATE {quote(Checkpoint._meta.db_table)} SET {assignments}, "  # noqa: S608
+        f"{quote('updated_at')} = {databases.CLOCK_EXPRESSIONS[connection.vendor]} WHERE {quote('name')} = %s"
+    )
 
 
 def find(name: str, using: str) -> Checkpoint | None:

@@ -44,6 +44,12 @@ class HeldLease:
         self.previous = previous
         self.session = session
         self.heartbeat: Heartbeat | None = None
+        quote = connections[using].ops.quote_name
+        # One statement that locks and compares, made once: each batch of a batched run sends it.
+        self._confirmation = (
+            f"UPDATE {quote(Lease._meta.db_table)} SET {quote('token')} = {quote('token')} "  # noqa: S608
+            f"WHERE {quote('name')} = %s AND {quote('token')} = %s AND {quote('owner')} = %s"
+        )
 
     def announce(self, session: str) -> None:
         """Make known at once which database session does the work, so that a takeover can end it.
@@ -63,15 +69,8 @@ class HeldLease:
         Raises:
             LeaseLost: somebody took it over.
         """
-        connection = connections[self.using]
-        quote = connection.ops.quote_name
-        # One statement that locks and compares, by hand since each batch of a batched run makes it.
-        with connection.cursor() as cursor:
-            cursor.execute(
-                f"UPDATE {quote(Lease._meta.db_table)} SET {quote('token')} = {quote('token')} "  # noqa: S608
-                f"WHERE {quote('name')} = %s AND {quote('token')} = %s AND {quote('owner')} = %s",
-                [self.name, self.token, self.owner],
-            )
+        with connections[self.using].cursor() as cursor:
+            cursor.execute(self._confirmation, [self.name, self.token, self.owner])
             if cursor.rowcount != 1:
                 raise LeaseLost()
 

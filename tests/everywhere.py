@@ -3,8 +3,9 @@
 ``python -m tests.everywhere [--versions] [PYTEST ARGUMENTS]``. SQLite and PostgreSQL always run (PostgreSQL is brought
 along); MariaDB runs where one answers. With ``CI=true`` a database that is missing is a failure.
 
-Tests that compute go one group after another, on half of the processors. Tests that start, kill and freeze processes
-wait more than they compute, so two groups of them go beside those. What a group printed is shown when it has ended.
+Tests that compute go one group after another, on half of the processors and behind all others. Tests that start, kill
+and freeze processes wait more than they compute: two groups of them go beside those. What a group printed is shown when
+it has ended.
 """
 
 from __future__ import annotations
@@ -155,11 +156,14 @@ def run(group: Group, arguments: list[str]) -> tuple[int, str]:
     """Run pytest for one group and show what it printed. Returns its exit status and closing line."""
     variables = {**os.environ, **group.environment}
     variables.pop("TEST_SESSION", None)
-    options = ["-n", str(COMPUTING)] if group.computes and COMPUTING > 1 else []
+    command = ["nice", "-n", "10", group.python] if group.computes else [group.python]
+    command += ["-m", "pytest", "-m", group.selection, *arguments]
+    if group.computes and COMPUTING > 1:
+        command += ["-n", str(COMPUTING)]
     begun = time.monotonic()
     print(f"-- begun: {group.name}", flush=True)
     done = subprocess.run(
-        [group.python, "-m", "pytest", *options, "-m", group.selection, *arguments],
+        command,
         env=variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -29,8 +29,9 @@ ARGUMENTS = [
 
 
 def chromium() -> str | None:
-    """The path of a Chromium: ``CHROMIUM`` from the environment, or the system's."""
-    names = (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    """The path of a Chromium: ``CHROMIUM``, or the system's, first the one without windows, which is lighter."""
+    given = os.environ.get("CHROMIUM")
+    names = (given, "chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     return next((path for name in names if name and (path := shutil.which(name))), None)
 
 
