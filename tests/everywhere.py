@@ -3,9 +3,9 @@
 ``python -m tests.everywhere [--versions] [PYTEST ARGUMENTS]``. SQLite and PostgreSQL always run (PostgreSQL is brought
 along); MariaDB runs where one answers. With ``CI=true`` a database that is missing is a failure.
 
-Tests that compute go one group after another, on half of the processors and behind all others. Tests that start, kill
-and freeze processes wait more than they compute: two groups of them go beside those. What a group printed is shown when
-it has ended.
+Tests that compute go one group after another, on all processors and behind all others. Tests that start, kill and
+freeze processes wait more than they compute: two groups of them go beside those. What a group printed is shown when it
+has ended.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ ONCE = f"{PAGES} or once"
 QUICK = f"not ({LIFECYCLE} or {PAGES})"
 
 NOTHING_COLLECTED = 5
-COMPUTING = (os.cpu_count() or 1) // 2
 
 
 @dataclass(frozen=True)
@@ -156,10 +155,9 @@ def run(group: Group, arguments: list[str]) -> tuple[int, str]:
     """Run pytest for one group and show what it printed. Returns its exit status and closing line."""
     variables = {**os.environ, **group.environment}
     variables.pop("TEST_SESSION", None)
-    command = ["nice", "-n", "10", group.python] if group.computes else [group.python]
-    command += ["-m", "pytest", "-m", group.selection, *arguments]
-    if group.computes and COMPUTING > 1:
-        command += ["-n", str(COMPUTING)]
+    command = [group.python, "-m", "pytest", "-m", group.selection, *arguments]
+    if group.computes:
+        command = ["nice", "-n", "10", *command, "-n", str(os.cpu_count() or 1)]
     begun = time.monotonic()
     print(f"-- begun: {group.name}", flush=True)
     done = subprocess.run(

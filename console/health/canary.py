@@ -30,7 +30,7 @@ def look(glance: Glance) -> Finding:
     canary = Canary.objects.filter(cluster=queue.cluster()).first()
     if canary is None or canary.sent_at is None:
         if any(glance.age(worker.started_at) > late_after for worker in glance.workers):
-            return Finding(State.WARNING, "No worker has sent one yet.", OLDER)
+            return Finding(State.WARNING, "No worker has sent a canary through the queue yet.", OLDER)
         return good("None was sent yet; a worker sends the first one when it starts.")
     under_way = glance.age(canary.sent_at)
     values: dict[str, Any] = {
@@ -40,11 +40,11 @@ def look(glance: Glance) -> Finding:
         "took_seconds": None if canary.took is None else round(canary.took, 3),
     }
     if is_answered(canary):
-        took = f"The last one came through in {duration(canary.took or 0.0)}, {duration(under_way)} ago."
+        took = f"The last canary came through the queue in {duration(canary.took or 0.0)}, {duration(under_way)} ago."
         if glance.workers and under_way > every + late_after + 3 * conf.get("HEARTBEAT_SECONDS"):
             return Finding(
                 State.WARNING,
-                f"{took} Since then no worker has sent one.",
+                f"{took} Since then no worker has sent a canary.",
                 OLDER,
                 values=values,
             )

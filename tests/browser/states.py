@@ -8,8 +8,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from console import approval
-from console.models import Attempt, LogChunk, Run, Worker
+from console import approval, queue
+from console.models import Attempt, Canary, LogChunk, Run, Worker
 from data_migrations import ledger, registry
 from data_migrations.models import Checkpoint, QuarantinedRow
 from data_migrations.reporting import Door
@@ -36,6 +36,7 @@ def write() -> None:
     later = now + timedelta(hours=6)
     seen = {"started_at": now - timedelta(days=2), "seen_at": later, "release": "2026.11.3"}
     Worker.objects.create(host="worker-1", pid=412, **seen)
+    Canary.objects.create(cluster=queue.cluster(), sent_at=later, answered_at=later, took=0.2)
     batched: dict[str, Any] = {
         "in_batches": True, "progress_done": 30_000, "progress_total": 48_000, "progress_at": now, "rate": 412.5,
         "heartbeat_at": later,

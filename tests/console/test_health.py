@@ -331,7 +331,7 @@ def test_workers_that_send_no_canary_are_said(seen: None) -> None:
 def test_workers_that_never_sent_one_are_said_once_they_had_the_time(seen: None) -> None:
     assert row("canary").state == State.GOOD
     Worker.objects.update(started_at=timezone.now() - timedelta(minutes=5))
-    assert row("canary").text == "No worker has sent one yet."
+    assert row("canary").text == "No worker has sent a canary through the queue yet."
 
 
 def test_the_canary_can_be_off(seen: None, settings: Any) -> None:
