@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from django.db.transaction import Atomic
+
 
 class StopRequested(BaseException):
     """Unwinds the work after a request to stop.
@@ -120,7 +122,7 @@ def interruptible_thread(flag: StopFlag) -> Iterator[None]:
     thread = threading.get_ident()
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if flag.reason is not None and not flag.is_shielded:
+        if flag.reason is not None and not flag.is_shielded and not _ends_a_transaction(frame):
             raise StopRequested(flag.reason)
 
     previous = signal.signal(FORCE_SIGNAL, handle)
@@ -129,6 +131,19 @@ def interruptible_thread(flag: StopFlag) -> Iterator[None]:
             yield
     finally:
         signal.signal(FORCE_SIGNAL, signal.SIG_IGN if previous is None else previous)
+
+
+def _ends_a_transaction(frame: FrameType | None) -> bool:
+    """Whether Django is committing or rolling back right there.
+
+    A rollback that is interrupted is none: on SQLite what it left open is committed a moment later, when Django goes
+    back to autocommit.
+    """
+    while frame is not None:
+        if frame.f_code is Atomic.__exit__.__code__:
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextmanager
@@ -145,7 +160,7 @@ def signals(flag: StopFlag, tell: Callable[[str], None]) -> Iterator[None]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         name = signal.Signals(number).name
-        if flag.reason is not None and number == signal.SIGINT:
+        if flag.reason is not None and number == signal.SIGINT and not _ends_a_transaction(frame):
             raise KeyboardInterrupt
         flag.request(name)
         tell(f"{name} received: stopping at the next safe point. Press Ctrl-C again to stop at once.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import pytest
 from django.db import connections
@@ -11,6 +12,8 @@ from django.db import connections
 from data_migrations import executor, ledger
 from data_migrations.exceptions import StoppedEarly
 from data_migrations.stopping import StopFlag, StopRequested
+from tests.data_migrations.factories import ItemFactory
+from tests.testapp.management.commands import increment
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
@@ -57,6 +60,35 @@ def test_a_forced_stop_ends_what_hangs_and_keeps_nothing(how, items, amounts):
     assert amounts() == [0, 0, 0]
     assert not ledger.is_applied("hanging_2026_02_04", "default")
     # The connection is as good as before.
+    executor.run_command("increment")
+    assert amounts() == [1, 1, 1]
+
+
+def test_a_forced_stop_in_the_middle_of_a_rollback_leaves_nothing_to_be_committed(items, amounts, monkeypatch):
+    """The console forces again and again, so that it may meet the rollback that it caused."""
+    flag = StopFlag()
+    connection: Any = connections["default"]
+    rollback = connection._rollback
+    interrupted: list[bool] = []
+
+    def once():
+        if not interrupted:
+            interrupted.append(True)
+            flag.force("force stop")
+        return rollback()
+
+    def work(**kwargs):
+        ItemFactory.create()
+        flag.request("force stop")
+        flag.check()
+
+    monkeypatch.setattr(connection, "_rollback", once)
+    monkeypatch.setattr(increment.Command, "perform_migration", lambda self, dry_run=False: work())
+    with pytest.raises(StoppedEarly, match="force stop"):
+        executor.run_command("increment", stop=flag)
+    assert interrupted
+    monkeypatch.undo()
+    assert amounts() == [0, 0, 0]
     executor.run_command("increment")
     assert amounts() == [1, 1, 1]
 
