@@ -14,6 +14,7 @@ from django.db.backends.signals import connection_created
 from . import mail, threads
 from .exceptions import EXIT_REFUSED, DataMigrationError
 from .reporting import TableChange
+from .stopping import ends_transactions
 from .undoing import Undoing, make_read_only
 
 
@@ -103,6 +104,7 @@ def undone(using: str, *, atomic: bool = True) -> Iterator[DryRun]:
         _current.reset(token)
 
 
+@ends_transactions
 def _undo(run: DryRun, error: BaseException | None) -> None:
     """Roll everything back, then say what went wrong."""
     escaped, failures = [], []

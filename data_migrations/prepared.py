@@ -23,6 +23,8 @@ Values = tuple[Any, ...]
 # Values that are what their repr says, and nothing that can be changed in place.
 _PLAIN = {type(None), bool, int, float, str, bytes, uuid.UUID, decimal.Decimal}
 _PLAIN |= {datetime.date, datetime.datetime, datetime.time, datetime.timedelta}
+# So many different changes are known at most: where each batch makes others, none is ever seen twice.
+_MOST_KINDS = 16
 # Where Django's own expressions are defined, and the fields that some of them are given.
 _EXPRESSIONS = ("django.db.models.expressions", "django.db.models.functions.", "django.db.models.fields")
 
@@ -95,8 +97,9 @@ class PreparedQuery:
     def __init__(self, queryset_behind: Callable[[Any, int], QuerySet[Any, Any]], key_field: Any) -> None:
         self._queryset_behind = queryset_behind
         self._key_field = key_field
-        # None where there is none, or not yet.
+        # None where there is none, or not yet; it is tried to make one once for each size.
         self._statement: Statement | None = None
+        self._is_tried = False
         # Knows what Python makes of the columns.
         self._compiler: Any = None
         self._size = 0
@@ -107,8 +110,9 @@ class PreparedQuery:
         key_before, self._key = self._key, key
         if size != self._size:
             # An adaptive size may be another one each time; then compiling ahead would be for nothing.
-            self._size, self._statement, key_before = size, None, None
-        elif self._statement is None and None not in (key_before, key) and key_before != key:
+            self._size, self._statement, self._is_tried = size, None, False
+        elif not self._is_tried and None not in (key_before, key) and key_before != key:
+            self._is_tried = True
             self._prepare(key_before, key)
         if self._statement is None or key is None:
             return self._queryset_behind(key, size)
@@ -207,6 +211,8 @@ class PreparedUpdate:
         if (known is None and kind in self._known) or None in keys:
             return between(*keys).update(**changes)
         rows, sent = self._watched(between(*keys), keys, changes)
+        if kind not in self._known and len(self._known) >= _MOST_KINDS:
+            self._known.clear()
         try:
             self._known[kind] = Statement(self._using, self._key_field, known, sent) if known and sent else sent
         except NotPrepared:

@@ -6,10 +6,14 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import Any
+from types import FrameType, FunctionType
+from typing import Any, ParamSpec, TypeVar
 
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import Atomic
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class StopRequested(BaseException):
@@ -133,14 +137,27 @@ def interruptible_thread(flag: StopFlag) -> Iterator[None]:
         signal.signal(FORCE_SIGNAL, signal.SIG_IGN if previous is None else previous)
 
 
+# Within these nothing is interrupted: they commit or roll back. What is to be done after a commit is called by one of
+# them, but may be interrupted.
+_ENDINGS = {Atomic.__exit__.__code__}
+_AFTER_COMMIT = BaseDatabaseWrapper.run_and_clear_commit_hooks.__code__
+
+
+def ends_transactions(function: Callable[P, R]) -> Callable[P, R]:
+    """Mark a function within which a run is not interrupted, because it commits or rolls back."""
+    assert isinstance(function, FunctionType)
+    _ENDINGS.add(function.__code__)
+    return function
+
+
 def _ends_a_transaction(frame: FrameType | None) -> bool:
-    """Whether Django is committing or rolling back right there.
+    """Whether a transaction is being ended right there.
 
     A rollback that is interrupted is none: on SQLite what it left open is committed a moment later, when Django goes
     back to autocommit.
     """
-    while frame is not None:
-        if frame.f_code is Atomic.__exit__.__code__:
+    while frame is not None and frame.f_code is not _AFTER_COMMIT:
+        if frame.f_code in _ENDINGS:
             return True
         frame = frame.f_back
     return False

@@ -14,6 +14,7 @@ from django.db.models.functions import Cast, Concat, Lower, Now, Upper
 from django.db.models.sql.compiler import SQLUpdateCompiler
 
 from data_migrations.batches import QuerysetBatch, QuerysetSource
+from data_migrations.prepared import PreparedQuery
 from tests.bulkapp.models import Bar, Everything, Owner, OwnerKey
 from tests.data_migrations.factories import ItemFactory
 from tests.testapp.models import Item, Label, Seat, Token, User
@@ -225,3 +226,27 @@ def test_keys_that_are_foreign_keys(compiled):
         assert batch.update(value=Upper("value")) == 5
     assert set(OwnerKey.objects.values_list("value", flat=True)) == {"A"}
     assert len(compiled) == 3
+
+
+def test_changes_that_are_others_in_each_batch_are_not_kept():
+    """As when each batch writes the time: a run of a million batches must not hold a million statements."""
+    ItemFactory.create_batch(60)
+    for number, batch in enumerate(batches(Item.objects.all(), 2)):
+        assert batch.update(amount=number + 1) == 2
+        assert len(batch.keyset._update._known) <= 16
+    assert sorted(set(Item.objects.values_list("amount", flat=True))) == list(range(1, 31))
+
+
+def test_what_cannot_be_prepared_is_tried_once_for_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(12):
+        Seat.objects.create(hall="A", number=number)
+    tried = []
+    prepare = PreparedQuery._prepare
+
+    def see(self: PreparedQuery, *keys: Any) -> None:
+        tried.append(keys)
+        prepare(self, *keys)
+
+    monkeypatch.setattr(PreparedQuery, "_prepare", see)
+    assert sum(len(batch) for batch in batches(Seat.objects.all(), 2)) == 12
+    assert len(tried) == 1
