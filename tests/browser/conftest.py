@@ -58,5 +58,9 @@ def visit(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
 
     yield open_page
     for context in contexts:
+        # A request that is under way must not end in the next test.
+        context.unroute_all(behavior="ignoreErrors")
+        for page in context.pages:
+            page.unroute_all(behavior="ignoreErrors")
         context.close()
     assert errors == []

@@ -13,6 +13,32 @@ FAILING = "watch_me_fail_v1_2026_11_20"
 WAITING = "watch_me_wait_v1_2026_11_20"
 
 
+# What the pages load must come from the site itself, as files.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'"
+)
+
+
+def strict(page: Any, policy: str = POLICY) -> list[str]:
+    """Have the pages come with a policy; gives the list of what the browser will say against it.
+
+    Only documents are asked for anew: what a script asks may be under way when the page is left, and then the answer
+    has nowhere to go.
+    """
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text) if "Content Security" in message.text else None)
+
+    def with_policy(route: Any) -> None:
+        if route.request.resource_type != "document":
+            route.continue_()
+            return
+        answer = route.fetch()
+        route.fulfill(response=answer, headers={**answer.headers, "Content-Security-Policy": policy})
+
+    page.route("**/admin/console/**", with_policy)
+    return said
+
+
 def list_url(site: Site, query: str = "") -> str:
     """The list of data migrations."""
     return f"{site.url}/admin/console/migration/{query}"

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.browser import pictures
+from tests.browser import pictures, steps
 from tests.browser.pictures import PICTURES, Picture
 from tests.browser.site import Site, running
-from tests.browser.test_looks import POLICY, violations
+from tests.browser.test_looks import violations
 
 pytestmark = pytest.mark.browser
 
@@ -78,17 +78,7 @@ def test_a_strict_policy_holds_nothing_scrolls_sideways_and_nothing_breaks_from_
     still: Still, visit: Visit
 ) -> None:
     page = visit(still[0])
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text) if "Content Security" in message.text else None)
-
-    def with_policy(route: Any) -> None:
-        if route.request.resource_type != "document":
-            route.continue_()
-            return
-        answer = route.fetch()
-        route.fulfill(response=answer, headers={**answer.headers, "Content-Security-Policy": POLICY})
-
-    page.route("**/admin/console/**", with_policy)
+    said = steps.strict(page)
     wrong: dict[str, Any] = {}
     for name, picture in PAGES.items():
         page.set_viewport_size({"width": 1180, "height": 800})
@@ -104,7 +94,6 @@ def test_a_strict_policy_holds_nothing_scrolls_sideways_and_nothing_breaks_from_
         if said:
             wrong[f"{name} policy"] = said.copy()
             said.clear()
-    page.unroute_all(behavior="ignoreErrors")
     assert wrong == {}
 
 

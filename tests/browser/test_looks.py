@@ -14,12 +14,6 @@ from tests.browser.steps import FAILING, WAITING, WATCHED
 pytestmark = pytest.mark.browser
 
 Visit = Callable[..., Any]
-# What the pages load must come from the site itself, as files.
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'"
-)
-
-
 # A run of long ago whose log was taken away, with notices in each of their states.
 TOLD = """
 from datetime import timedelta
@@ -168,18 +162,7 @@ def test_nothing_scrolls_sideways_at_360_pixels(site: Site, visit: Visit, finish
 
 def test_a_strict_content_security_policy_holds(site: Site, visit: Visit, finished: dict[str, int]) -> None:
     page = visit(site)
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text) if "Content Security" in message.text else None)
-
-    def with_policy(route: Any) -> None:
-        if "/log/stream/" in route.request.url:
-            # It has no end while its run waits, so that there is nothing to put the policy on.
-            route.continue_()
-            return
-        answer = route.fetch()
-        route.fulfill(response=answer, headers={**answer.headers, "Content-Security-Policy": POLICY})
-
-    page.route("**/admin/console/**", with_policy)
+    said = steps.strict(page)
     pages = addresses(site, finished)
     del pages["history"]  # Django's own list has an inline style before 6.0.
     for address in pages.values():

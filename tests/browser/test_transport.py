@@ -268,14 +268,7 @@ def test_one_who_reads_far_above_hears_only_how_far_the_log_is(
 
 def test_a_strict_content_security_policy_lets_the_stream_through(site: Site, here: Hand, visit: Visit) -> None:
     page = visit(site)
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text) if "Content Security" in message.text else None)
-
-    def with_policy(route: Any) -> None:
-        answer = route.fetch()
-        route.fulfill(response=answer, headers={**answer.headers, "Content-Security-Policy": "default-src 'self'"})
-
-    page.route("**/change/", with_policy)
+    said = steps.strict(page, "default-src 'self'")
     run = here.do("a_run")
     open_run(page, site, run)
     wait_for_chip(page, "Live")
