@@ -107,8 +107,11 @@ def leave() -> None:
     """Say goodbye for this process, so that nobody has to miss it first. Raises nothing; takes seconds at most."""
 
     def write() -> None:
-        spool.prepare_connection()
-        _own(Process.current()).update(left_at=databases.now(spool.alias()), run_id=None)
+        try:
+            spool.prepare_connection()
+            _own(Process.current()).update(left_at=databases.now(spool.alias()), run_id=None)
+        finally:
+            connections[spool.alias()].close()
 
     try:
         stop(GOODBYE_SECONDS)

@@ -9,8 +9,9 @@ import logging
 import time
 from datetime import datetime, timedelta
 from itertools import takewhile
+from typing import Any
 
-from django.db import connections
+from django.db import connections, transaction
 from django.db.models import Q
 from django.db.utils import Error, OperationalError
 from django.utils import timezone
@@ -37,7 +38,7 @@ MAX_RERING = timedelta(minutes=15)
 def sweep() -> None:
     """Look after every run that may have lost its process, its message, or both."""
     now = databases.now(spool.alias())
-    for run in Run.objects.filter(status=Status.RUNNING).defer("arguments", "changes", "traceback"):
+    for run in Run.objects.filter(status=Status.RUNNING).defer("arguments", "changes", "course", "traceback"):
         why = _lost(run, now)
         if why:
             try:
@@ -81,27 +82,32 @@ def interrupt(run: Run, why: str) -> None:
     rows = _rows_done(run)
     advice, to = _verdict(run, rows)
     now = timezone.now()
-    if not states.transition(
-        run.pk,
-        Status.INTERRUPTED,
-        expect=Status.RUNNING,
-        attempt=run.attempt,
-        where={"heartbeat_at": run.heartbeat_at},
-        note=f"{why} {advice}",
-    ):
-        return
-    logger.warning("Run %s of %s was interrupted. %s %s", run.pk, run.migration, why, advice)
-    Attempt.objects.filter(run=run, number=run.attempt).update(ended_at=now, outcome="interrupted", rows=rows)
-    store.append(run.pk, [Line(0, time.time(), "s", f"Interrupted: {why} {advice}")])
-    if to == Status.ENQUEUED:
-        if states.transition(
-            run.pk, to, expect=Status.INTERRUPTED, attempt=run.attempt, enqueued_at=now, rung_at=now, control=""
+    # All or nothing: whoever is killed in the middle leaves it to the next one who looks after it.
+    with transaction.atomic(using=spool.alias()):
+        if not states.transition(
+            run.pk,
+            Status.INTERRUPTED,
+            expect=Status.RUNNING,
+            attempt=run.attempt,
+            where={"heartbeat_at": run.heartbeat_at},
+            note=f"{why} {advice}",
         ):
-            _ring_quietly(run.pk)
-    elif to == Status.CANCELLED:
-        states.transition(run.pk, to, expect=Status.INTERRUPTED, attempt=run.attempt, finished_at=now, control="")
-    elif to == Status.PAUSED:
-        states.transition(run.pk, to, expect=Status.INTERRUPTED, attempt=run.attempt, control="")
+            return
+        Attempt.objects.filter(run=run, number=run.attempt).update(ended_at=now, outcome="interrupted", rows=rows)
+        store.append(run.pk, [Line(0, time.time(), "s", f"Interrupted: {why} {advice}")])
+        if to != Status.INTERRUPTED:
+            fields = _moments(to, now)
+            states.transition(run.pk, to, expect=Status.INTERRUPTED, attempt=run.attempt, control="", **fields)
+    logger.warning("Run %s of %s was interrupted. %s %s", run.pk, run.migration, why, advice)
+    if to == Status.ENQUEUED:
+        _ring_quietly(run.pk)
+
+
+def _moments(to: Status, now: datetime) -> dict[str, Any]:
+    """What is stored with a status of when it began."""
+    if to == Status.ENQUEUED:
+        return {"enqueued_at": now, "rung_at": now}
+    return {"finished_at": now} if to == Status.CANCELLED else {}
 
 
 def _rows_done(run: Run) -> int | None:

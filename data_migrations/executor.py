@@ -158,10 +158,13 @@ class Execution:
     def is_settled(self, *, locked: bool = False) -> bool:
         """Whether there is nothing to do: applied and not forced, reversed, or done by this very run before."""
         applied = ledger.is_applied(self.name, self.using, locked=locked and connections[self.using].in_atomic_block)
-        done_before = ledger.has_run(self.name, self.using, self.request.key)
         if self.request.reverse:
-            return not applied or done_before
-        return applied and (not self.request.force or done_before)
+            return not applied or self.is_done()
+        return applied and (not self.request.force or self.is_done())
+
+    def is_done(self) -> bool:
+        """Whether this very run is in the ledger."""
+        return ledger.has_run(self.name, self.using, self.request.key)
 
     def settled(self) -> Outcome:
         """The outcome where there is nothing to do."""
@@ -334,7 +337,7 @@ class Execution:
         """
         if not databases.reconnect(self.using):
             raise error
-        if turn.outcome is not None and ledger.has_run(self.name, self.using, self.request.key):
+        if turn.outcome is not None and self.is_done():
             self.reporter.message(
                 "warning", f"It is committed and recorded, but something failed after that: {failures.sentence(error)}"
             )

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from copy import copy
 from datetime import datetime, timedelta
 
 from django.db import connections, transaction
@@ -268,7 +269,7 @@ def _take(name: str, using: str, keeps_partial_work: bool) -> HeldLease | Holder
 
 
 def _hand_over(row: Lease, using: str, now: datetime, keeps_partial_work: bool) -> HeldLease:
-    previous = Lease.objects.using(using).get(pk=row.pk)
+    previous = copy(row)
     if row.owner:
         logger.warning("Taking %s over from %s, which no longer answers.", row.name, row.holder)
         # Its transaction may hold locks on the very rows that the new owner is about to change.

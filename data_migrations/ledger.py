@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from django.db import connections, transaction
 
@@ -115,7 +116,7 @@ def record(
             row.times_applied += 1
             row.save(using=using)
             event = Event.REAPPLIED
-        _note(name, event, using, by, door, reason, run_key)
+        _note(name, event, using, by, door, reason, run_key, at=now)
         _keep_source(checksum, using)
     return row
 
@@ -223,7 +224,10 @@ def _settle(row: Lease, using: str) -> None:
     QuarantinedRow.objects.using(using).filter(name=row.name, accepted_at=None).delete()
 
 
-def _note(name: str, event: Event, using: str, by: str, door: Door, reason: str, run_key: str = "") -> None:
+def _note(
+    name: str, event: Event, using: str, by: str, door: Door, reason: str, run_key: str = "", at: datetime | None = None
+) -> None:
+    at = at or databases.now(using)
     LedgerEvent.objects.using(using).create(
-        name=name, event=event, at=databases.now(using), by=by, door=door, reason=reason, run_key=run_key
+        name=name, event=event, at=at, by=by, door=door, reason=reason, run_key=run_key
     )

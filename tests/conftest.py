@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
-    """Besides, tests that commit are cleared up after without ``flush``."""
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Besides, tests that commit are cleared up after without ``flush``, and who was killed gets the time to go."""
     # Not before there are apps: it imports models.
     from tests import emptying
 
     with django_db_blocker.unblock():
         emptying.remember()
     TransactionTestCase._fixture_teardown = emptying.teardown  # type: ignore[attr-defined]
+    yield
+    with django_db_blocker.unblock():
+        emptying.wait_until_alone()

@@ -6,6 +6,7 @@ permissions anew. Here rows are deleted, and those two tables are left as they a
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
@@ -53,6 +54,24 @@ def empty(using: str) -> None:
             _write(connection, table, _rows[using, table])
     if changed:
         ContentType.objects.clear_cache()
+
+
+def wait_until_alone(seconds: float = 20) -> None:
+    """Wait for PostgreSQL's sessions of processes that a test killed: no database is dropped while one is in it.
+
+    One that stays, as of a connection that somebody forgot to close, makes the dropping fail.
+    """
+    deadline = time.monotonic() + seconds
+    for using in connections:
+        connection = connections[using]
+        while connection.vendor == "postgresql" and time.monotonic() < deadline:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+                if cursor.fetchone() is None:
+                    break
+            time.sleep(0.1)
 
 
 def _read(connection: BaseDatabaseWrapper, table: str) -> list[tuple[Any, ...]]:

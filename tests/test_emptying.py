@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.contenttypes.models import ContentType
@@ -53,3 +56,19 @@ def test_a_large_table_is_emptied_and_takes_new_rows() -> None:
             assert cursor.fetchone() == (0,), "no dead rows are left that the next test would have to pass by"
     ItemFactory()
     assert Item.objects.count() == 1
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="says something about postgresql")
+def test_a_session_that_goes_is_waited_for_and_one_that_stays_only_for_a_time() -> None:
+    other = connection.copy()
+    other.ensure_connection()
+    began = time.monotonic()
+    emptying.wait_until_alone(0.3)
+    assert time.monotonic() - began >= 0.3
+    other.inc_thread_sharing()
+    closing = threading.Timer(0.2, other.close)
+    closing.start()
+    began = time.monotonic()
+    emptying.wait_until_alone(30)
+    assert time.monotonic() - began < 25, "it did not wait on once the session was gone"
+    closing.join()

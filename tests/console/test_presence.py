@@ -105,14 +105,23 @@ def test_a_worker_that_was_killed_after_the_last_goodbye_leaves_the_end_unknown(
 
 
 def test_a_goodbye_that_cannot_be_written_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on = threading.Event()
+    hanging: list[threading.Thread] = []
+
     def hang(*args: Any) -> None:
-        time.sleep(60)
+        hanging.append(threading.current_thread())
+        goes_on.wait(60)
+        raise OperationalError("the database is away")
 
     monkeypatch.setattr(presence, "_own", hang)
     monkeypatch.setattr(presence, "GOODBYE_SECONDS", 0.2)
     begun = time.monotonic()
     presence.leave()
     assert time.monotonic() - begun < 5
+    # Its session would be in the way of whoever drops the database.
+    goes_on.set()
+    hanging[0].join(30)
+    assert not hanging[0].is_alive()
 
 
 def test_a_database_that_is_away_does_not_end_the_beat(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:

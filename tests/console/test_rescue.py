@@ -13,7 +13,7 @@ from django.db import connections, transaction
 from django.db.utils import Error, InterfaceError
 from django.utils import timezone
 
-from console import logs, queue, rescue, spool, worker
+from console import logs, queue, rescue, spool, states, store, worker
 from console.models import Attempt, Run
 from console.states import Status
 from data_migrations.models import Lease
@@ -59,6 +59,36 @@ def test_an_atomic_run_whose_process_is_gone_is_taken_up_by_another_worker(rung:
     worker.perform(run.pk)
     run.refresh_from_db()
     assert (run.status, run.attempt) == (Status.SUCCEEDED, 2)
+
+
+@pytest.mark.parametrize("at", ["the line in the log", "the way back into the queue"])
+def test_a_rescuer_that_is_killed_in_the_middle_leaves_the_run_to_the_next_one(
+    rung: list[int], monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    run = lost()
+    transition = states.transition
+
+    def killed(*args: Any, **options: Any) -> Any:
+        raise SystemExit("killed")
+
+    def unless_enqueued(run_id: int, to: Status, **options: Any) -> bool:
+        return killed() if to == Status.ENQUEUED else transition(run_id, to, **options)
+
+    with monkeypatch.context() as patch:
+        if at == "the line in the log":
+            patch.setattr(store, "append", killed)
+        else:
+            patch.setattr(states, "transition", unless_enqueued)
+        with pytest.raises(SystemExit):
+            rescue.sweep()
+    run.refresh_from_db()
+    assert (run.status, run.note, rung) == (Status.RUNNING, "", [])
+    assert run.attempts.get().ended_at is None
+    assert logs.read(run).lines == []
+    rescue.sweep()
+    run.refresh_from_db()
+    assert (run.status, rung) == (Status.ENQUEUED, [run.pk])
+    assert [line.text.partition(":")[0] for line in logs.read(run).lines] == ["Interrupted"]
 
 
 def test_a_run_that_gives_signs_of_life_is_left_alone(rung: list[int]) -> None:

@@ -464,7 +464,7 @@ def test_the_command_takes_sizes_and_refuses_nonsense() -> None:
             call_command("console_prune", f"{option}={value}")
 
 
-@pytest.mark.parametrize("page", ["log", "log_search", "log_groups", "change"])
+@pytest.mark.parametrize("page", ["log_search", "log_groups", "change"])
 def test_a_run_that_goes_while_it_is_looked_at_is_not_found(
     client_of_ana: Client, monkeypatch: pytest.MonkeyPatch, page: str
 ) -> None:
