@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser import steps
 from tests.browser.site import ARGUMENTS, Site, chromium, running
 
 NO_CHROMIUM = "no Chromium found: install one, or name it in CHROMIUM"
@@ -52,7 +53,7 @@ def visit(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
         page.goto(f"{site.url}/admin/login/")
         page.fill("#id_username", who)
         page.fill("#id_password", "demo")
-        page.click("[type=submit]")
+        steps.follow(page, "[type=submit]")
         page.wait_for_url(f"{site.url}/admin/")
         return page
 

@@ -52,7 +52,7 @@ def _logged_in(data: Path) -> Iterator[tuple[Site, Any]]:
         page.goto(f"{site.url}/admin/login/")
         page.fill("#id_username", "ana")
         page.fill("#id_password", "demo")
-        page.click("[type=submit]")
+        steps.follow(page, "[type=submit]")
         yield site, page
         chrome.close()
 
@@ -67,8 +67,8 @@ def take_run(page: Any, site: Site, path: Path) -> None:
     page.add_style_tag(content=".console-pane { max-block-size: 19.3rem; }")
     page.wait_for_timeout(600)
     page.screenshot(path=path)
-    page.click("text=Cancel…")
-    page.click("text=Yes, cancel it")
+    steps.follow(page, "text=Cancel…")
+    steps.follow(page, "text=Yes, cancel it")
     steps.wait_for_status(page, "Cancelled")
 
 
@@ -114,7 +114,7 @@ def take_all(page: Any, site: Site, directory: Path) -> None:
     shoot("migration-running")
     page.goto(running_page.replace("/change/", "/cancel/"))
     shoot("cancel")
-    page.click("text=Yes, cancel it")
+    steps.follow(page, "text=Yes, cancel it")
     steps.wait_for_status(page, "Cancelled")
     shoot("run-cancelled")
     for name, address in {
@@ -129,11 +129,11 @@ def take_all(page: Any, site: Site, directory: Path) -> None:
         page.goto(address)
         shoot(name)
     page.goto(steps.migration_url(site, WATCHED, "run"))
-    page.click("text=Go on to confirm")
+    steps.follow(page, "text=Go on to confirm")
     shoot("form-with-errors")
     page.fill("[name='arg-token']", "s3cret")
     page.fill("[name=reason]", "To see the confirm page")
-    page.click("text=Go on to confirm")
+    steps.follow(page, "text=Go on to confirm")
     shoot("confirm")
 
 

@@ -39,6 +39,15 @@ def strict(page: Any, policy: str = POLICY) -> list[str]:
     return said
 
 
+def follow(page: Any, selector: str) -> None:
+    """Click on what leads to another page, and wait until that is there as a whole.
+
+    A bare click comes back while the old page, or the new one's first lines, may still be what is read next.
+    """
+    with page.expect_navigation():
+        page.click(selector)
+
+
 def list_url(site: Site, query: str = "") -> str:
     """The list of data migrations."""
     return f"{site.url}/admin/console/migration/{query}"
@@ -65,10 +74,10 @@ def ask(
     if page.locator("[name=force]").count() and kind == "run":
         page.check("[name=force]")
     page.fill("[name=reason]", reason)
-    page.click("text=Go on to confirm")
+    follow(page, "text=Go on to confirm")
     if page.locator("[name=typed_name]").count():
         page.fill("[name=typed_name]", name)
-    page.click("input[type=submit][value^='Yes']")
+    follow(page, "input[type=submit][value^='Yes']")
     page.wait_for_url("**/console/run/*/change/")
     found = re.search(r"/run/(\d+)/", page.url)
     assert found is not None

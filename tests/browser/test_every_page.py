@@ -58,7 +58,7 @@ def go(page: Any, still: Still, picture: Picture) -> None:
     page.goto(pictures.address(site, picture, runs))
     if picture.confirm:
         page.fill("[name=reason]", "to look at the confirm page")
-        page.click("text=Go on to confirm")
+        steps.follow(page, "text=Go on to confirm")
         page.wait_for_selector("[name=ticket]", state="attached")
 
 

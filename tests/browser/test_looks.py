@@ -73,7 +73,7 @@ def finished(site: Site, browser: Any) -> Iterator[dict[str, int]]:
     page.goto(f"{site.url}/admin/login/")
     page.fill("#id_username", "ana")
     page.fill("#id_password", "demo")
-    page.click("[type=submit]")
+    steps.follow(page, "[type=submit]")
     dry = steps.ask(page, site, WATCHED, "dry_run", lines=5, pause=0)
     steps.wait_for_status(page, "Succeeded")
     failed = steps.ask(page, site, FAILING)
@@ -115,7 +115,7 @@ def addresses(site: Site, finished: dict[str, int]) -> dict[str, str]:
 def confirm_page(page: Any, site: Site) -> None:
     page.goto(steps.migration_url(site, WATCHED, "run"))
     page.fill("[name=reason]", "to look at the confirm page")
-    page.click("text=Go on to confirm")
+    steps.follow(page, "text=Go on to confirm")
     page.wait_for_selector("[name=ticket]", state="attached")
 
 

@@ -21,22 +21,22 @@ Visit = Callable[..., Any]
 
 def test_dry_run_run_watch_applied_history_unmark(site: Site, visit: Visit) -> None:
     page = visit(site)
-    page.click("#console-migration a, .model-migration a >> nth=0")
+    steps.follow(page, "#console-migration a, .model-migration a >> nth=0")
     page.wait_for_url("**/console/migration/")
     assert "no worker" not in page.inner_text("#content").lower()
-    page.click(f"text={WATCHED}")
+    steps.follow(page, f"text={WATCHED}")
     assert steps.status(page) == "Pending"
 
     # A dry run first.
-    page.click("text=Dry run…")
+    steps.follow(page, "text=Dry run…")
     page.fill("[name='arg-lines']", "3")
     page.fill("[name='arg-token']", "s3cret")
     page.fill("[name=reason]", "to see what it would do")
-    page.click("text=Go on to confirm")
+    steps.follow(page, "text=Go on to confirm")
     page.wait_for_selector("[name=ticket]", state="attached")
     assert "s3cret" not in page.content()
     assert "Browser tests" in page.inner_text(".console-environment")
-    page.click("text=Yes, dry-run it")
+    steps.follow(page, "text=Yes, dry-run it")
     steps.wait_for_status(page, "Succeeded")
     assert "shop_customer" in page.inner_text("#console-outcome")
     assert "Nothing was kept" in page.inner_text("#console-outcome")
@@ -73,11 +73,11 @@ def test_dry_run_run_watch_applied_history_unmark(site: Site, visit: Visit) -> N
 
     # Unmarked, with a reason.
     page.goto(steps.migration_url(site, WATCHED))
-    page.click("text=Unmark…")
-    page.click("text=Yes, unmark")
+    steps.follow(page, "text=Unmark…")
+    steps.follow(page, "text=Yes, unmark")
     assert "This field is required" in page.inner_text(".errorlist")
     page.fill("[name=reason]", "it was the wrong shop")
-    page.click("text=Yes, unmark")
+    steps.follow(page, "text=Yes, unmark")
     page.wait_for_url("**/change/")
     assert steps.status(page) == "Pending"
     assert "unmarked by ana" in page.inner_text("#content")
@@ -136,9 +136,9 @@ def test_a_running_run_is_cancelled(site: Site, visit: Visit) -> None:
     page = visit(site)
     steps.ask(page, site, WATCHED, lines=600)
     page.wait_for_selector("#L3")
-    page.click("text=Cancel…")
+    steps.follow(page, "text=Cancel…")
     assert "nothing of it is kept" in page.inner_text("#content")
-    page.click("text=Yes, cancel it")
+    steps.follow(page, "text=Yes, cancel it")
     steps.wait_for_status(page, "Cancelled")
     page.goto(steps.migration_url(site, WATCHED))
     assert steps.status(page) == "Pending"
@@ -176,13 +176,13 @@ def test_no_worker_is_said_on_the_list_with_the_command_that_starts_one(tmp_path
 def test_everything_works_without_a_script(site: Site, visit: Visit) -> None:
     page = visit(site, java_script_enabled=False)
     page.goto(steps.list_url(site, "?q=watch_me_v1"))
-    page.click(f"text={WATCHED}")
-    page.click("text=Dry run…")
+    steps.follow(page, f"text={WATCHED}")
+    steps.follow(page, "text=Dry run…")
     page.fill("[name='arg-lines']", "2")
     page.fill("[name='arg-pause']", "0")
     page.fill("[name=reason]", "no script")
-    page.click("text=Go on to confirm")
-    page.click("text=Yes, dry-run it")
+    steps.follow(page, "text=Go on to confirm")
+    steps.follow(page, "text=Yes, dry-run it")
     deadline = time.monotonic() + 20
     while "Succeeded" not in page.inner_text("#console-state") and time.monotonic() < deadline:
         page.wait_for_timeout(300)

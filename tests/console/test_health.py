@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
 import time
@@ -444,7 +445,11 @@ def test_a_host_whose_clock_is_off_from_a_database_is_said(seen: None, monkeypat
     monkeypatch.setattr(skew.time, "time", lambda: datetime.now(UTC).timestamp() + 10)
     found = row("clock")
     assert found.state == State.WARNING
-    assert any(each.startswith("this host and database 'default': 10") for each in found.finding.details)
+    told = [
+        re.fullmatch(r"this host and database 'default': ([0-9.]+) s apart", each) for each in found.finding.details
+    ]
+    # What the question takes counts as no difference, and a machine with much to do takes its time.
+    assert [7 < float(each[1]) < 10.1 for each in told if each] == [True]
 
 
 def test_a_database_without_the_ledger_is_said_with_the_command(seen: None, monkeypatch: pytest.MonkeyPatch) -> None:
