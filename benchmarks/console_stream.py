@@ -18,8 +18,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,14 @@ from tests.browser.site import ARGUMENTS, ROOT, chromium
 from tests.console.servers import Server, serving
 from tests.viewers import Proxy, Viewer
 
-UVICORN = ("-m", "uvicorn", "console.site.asgi:application", "--lifespan", "off", "--log-level", "warning")
+ASGI = (
+    "-m", "uvicorn", "console.site.asgi:application", "--lifespan", "off", "--log-level", "warning", "--port", "{port}",
+)  # fmt: skip
+# One process, as there.
+WSGI = (
+    "-m", "gunicorn", "console.site.wsgi", "--worker-class", "gthread", "--threads", "8", "--keep-alive", "30",
+    "--log-level", "warning", "--bind", "127.0.0.1:{port}",
+)  # fmt: skip
 # Tells of each line when it was painted.
 OBSERVER = r"""() => {
   window.seen = [];
@@ -47,6 +55,8 @@ OBSERVER = r"""() => {
   };
   new MutationObserver(look).observe(document.querySelector("[data-log-lines]"), { childList: true, subtree: true });
 }"""
+# Each viewer is somebody else, as far as there are so many.
+PEOPLE = 101
 PRINTED = re.compile(r"(\d+) (\d+\.\d+) x")
 
 
@@ -58,9 +68,10 @@ class Bench:
         self.quick = quick
         self.env = {"DJANGO_SETTINGS_MODULE": "benchmarks.stream_settings", "DATA_DIR": str(folder)}
         self.cookie = ""
+        self.cookies: Iterator[str] = iter(())
 
     def prepare(self) -> None:
-        """Tables, somebody who may see all, and his session."""
+        """Tables, people who may read logs, and the session of each."""
         os.environ.update(self.env)
         import django
 
@@ -72,16 +83,21 @@ class Bench:
         for alias in sorted(settings.DATABASES, key=lambda alias: alias == "default"):
             call_command("migrate", database=alias, interactive=False, verbosity=0)
         from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-        from django.contrib.auth.models import User
+        from django.contrib.auth.models import Permission, User
         from django.contrib.sessions.backends.db import SessionStore
 
-        user = User.objects.create_superuser("bench", password="bench")
-        session = SessionStore()
-        session[SESSION_KEY] = str(user.pk)
-        session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
-        session[HASH_SESSION_KEY] = user.get_session_auth_hash()
-        session.save()
-        self.cookie = str(session.session_key)
+        keys = []
+        for number in range(PEOPLE):
+            user = User.objects.create_user(f"reader-{number}", is_staff=True)
+            user.user_permissions.set(Permission.objects.filter(codename__in=["view_run", "view_log"]))
+            session = SessionStore()
+            session[SESSION_KEY] = str(user.pk)
+            session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+            session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+            session.save()
+            keys.append(str(session.session_key))
+        self.cookie, *others = keys
+        self.cookies = cycle(others)
         connections.close_all()
 
     def printing(self, record: bool = True, **options: Any) -> subprocess.Popen[bytes]:
@@ -115,12 +131,12 @@ class Bench:
             connections.close_all()
 
     def viewer(self, port: int, run: int, **options: Any) -> Viewer:
-        """One who watches that run."""
-        return Viewer(port, self.cookie, f"/admin/console/run/{run}/log/", **options)
+        """One more who watches that run."""
+        return Viewer(port, next(self.cookies), f"/admin/console/run/{run}/log/", **options)
 
-    def server(self, folder: Path) -> Any:
-        """The web server."""
-        return serving(folder, UVICORN, env=self.env)
+    def server(self, command: tuple[str, ...] = ASGI) -> Any:
+        """A web server, as a context manager."""
+        return serving(self.folder, command, env=self.env)
 
 
 async def finish(process: subprocess.Popen[bytes]) -> None:
@@ -182,40 +198,49 @@ async def browser(bench: Bench, server: Server, streams: bool) -> AsyncIterator[
 
 
 async def latency(bench: Bench, server: Server) -> list[str]:
-    """From ``print`` to the page, with 1, 10 and 100 viewers."""
+    """From ``print`` to the page, with 1, 10 and 100 viewers: streamed, polled, and polled where it could stream."""
+    found = await late(bench, server, "streamed", streams=True)
+    with bench.server(WSGI) as wsgi:
+        found += await late(bench, wsgi, "polled under WSGI", streams=False)
+    return found + await late(bench, server, "polled under ASGI", streams=False)
+
+
+async def late(bench: Bench, server: Server, title: str, *, streams: bool) -> list[str]:
+    """The same for one server and one way; gives what is wrong."""
     found: list[str] = []
-    rate, seconds = (20, 2) if bench.quick else (20, 15)
-    for streams in (True, False):
-        for count in (5,) if bench.quick else (1, 10, 100):
-            async with browser(bench, server, streams) as page:
-                run, process = await bench.run(lines=rate * seconds, rate=rate)
-                clients: list[float] = []
-                visible: list[float] = []
-                others = count - (page is not None)
-                viewers = [bench.viewer(server.port, run, streams=streams) for _ in range(others)]
-                watching = [asyncio.create_task(viewer.watch()) for viewer in viewers]
-                if page is not None:
-                    await page.goto(f"http://127.0.0.1:{server.port}/admin/console/run/{run}/change/")
-                    await page.evaluate(OBSERVER)
-                # Only what is printed from now on counts, when everybody is there.
-                await asyncio.sleep(1)
-                for viewer in viewers:
-                    viewer.on_lines = receiving(clients)
-                first = max((viewer.next for viewer in viewers), default=1)
-                await finish(process)
-                await asyncio.wait_for(asyncio.gather(*watching), 60)
-                if page is not None:
-                    await page.wait_for_function(
-                        "document.querySelector('[data-log-chip]').textContent === 'Ended'", timeout=60_000
-                    )
-                    seen = await page.evaluate("window.seen")
-                    visible = [late for number, late in seen if number >= max(first, rate)]
-            wrong = [text for viewer in viewers if (text := complete(viewer, rate * seconds))]
-            name = f"{'streamed' if streams else 'polled'}, {count}"
-            found += wrong
-            print(f"  {name:>14} viewers:  on the screen {milliseconds(visible)}   clients {milliseconds(clients)}")
-            for text in wrong:
-                print(f"    NOT ALL OF IT: {text}")
+    rate, seconds = (20, 2) if bench.quick else (20, 20)
+    for count in (5,) if bench.quick else (1, 10, 100):
+        async with browser(bench, server, streams) as page:
+            run, process = await bench.run(lines=rate * seconds, rate=rate)
+            clients: list[float] = []
+            visible: list[float] = []
+            others = count - (page is not None)
+            viewers = [bench.viewer(server.port, run, streams=streams) for _ in range(others)]
+            watching = [asyncio.create_task(viewer.watch()) for viewer in viewers]
+            if page is not None:
+                await page.goto(f"http://127.0.0.1:{server.port}/admin/console/run/{run}/change/")
+                await page.evaluate(OBSERVER)
+            # Only what is printed from now on counts, when everybody is there.
+            while any(viewer.next == 1 for viewer in viewers) and not any(task.done() for task in watching):
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(1)
+            for viewer in viewers:
+                viewer.on_lines = receiving(clients)
+            first = max((viewer.next for viewer in viewers), default=rate)
+            await finish(process)
+            await asyncio.wait_for(asyncio.gather(*watching), 60)
+            if page is not None:
+                await page.wait_for_function(
+                    "document.querySelector('[data-log-chip]').textContent === 'Ended'", timeout=60_000
+                )
+                seen = await page.evaluate("window.seen")
+                visible = [seconds_late for number, seconds_late in seen if number >= first]
+        wrong = [text for viewer in viewers if (text := complete(viewer, rate * seconds))]
+        name = f"{title}, {count}"
+        found += wrong
+        print(f"  {name:>22} viewers:  on the screen {milliseconds(visible)}   clients {milliseconds(clients)}")
+        for text in wrong:
+            print(f"    NOT ALL OF IT: {text}")
     return found
 
 
@@ -332,7 +357,7 @@ def main(arguments: list[str] | None = None) -> int:
         for part in options.only.split(","):
             print(f"{part}: {' '.join((PARTS[part].__doc__ or '').split())}", flush=True)
             # Each part has a server of its own, so that none inherits what another left behind.
-            with bench.server(bench.folder) as server:
+            with bench.server() as server:
                 wrong += asyncio.run(PARTS[part](bench, server))
     return int(bool(wrong))
 

@@ -30,6 +30,7 @@ from .views import (
     compare,
     control,
     export,
+    guard,
     health,
     log,
     marking,
@@ -142,7 +143,7 @@ class RunAdmin(PagesAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
         """Without the long texts, which a list does not show."""
-        return super().get_queryset(request).defer("traceback", "sealed_arguments", "arguments", "changes")
+        return super().get_queryset(request).defer("traceback", "sealed_arguments", "arguments", "changes", "course")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[history.RunChangeList]:
         """Django's list, with bounds."""
@@ -181,7 +182,7 @@ class RunAdmin(PagesAdmin):
             path("<str:pk>/reject/", self.page(approval.reject, posts=None), name=f"{prefix}_reject"),
             path("<str:pk>/state/", self.page(state.show), name=f"{prefix}_state"),
             path("<str:pk>/tune/", self.page(control.tune, posts=None), name=f"{prefix}_tune"),
-            path("<str:pk>/log/", self.page(log.lines), name=f"{prefix}_log"),
+            path("<str:pk>/log/", guard.remembering(self.page(log.lines), log.unguarded_lines), name=f"{prefix}_log"),
             path("<str:pk>/log/stream/", self.page(stream.show), name=f"{prefix}_log_stream"),
             path("<str:pk>/log/search/", self.page(log.search), name=f"{prefix}_log_search"),
             path("<str:pk>/log/groups/", self.page(log.groups), name=f"{prefix}_log_groups"),

@@ -60,7 +60,7 @@ def of(migration: RegisteredMigration, kind: str, database: str, values: Mapping
 def _told_by(migration: RegisteredMigration, kind: str, database: str) -> Run | None:
     """The last run that says how long such a one takes: of its kind, or a dry run that worked that out."""
     done = Run.objects.of(migration.name).filter(database=database, status=Status.SUCCEEDED)
-    done = done.defer("arguments", "sealed_arguments", "changes", "samples", "traceback")
+    done = done.defer("arguments", "sealed_arguments", "changes", "course", "samples", "traceback")
     # Those that did the whole work in one go: the time of another one counts nights and repairs.
     same = done.filter(kind=kind, attempt=1).exclude(note__in=NOTHING_DONE).first()
     if same is not None or kind != Kind.RUN:

@@ -30,7 +30,7 @@ _COLUMNS = (
     "decision_note", "record_before", "record_after", "changes",
 )  # fmt: skip
 _ARGUMENTS = "arguments"
-_NOT_READ = ("traceback", "sealed_arguments", "samples")
+_NOT_READ = ("traceback", "sealed_arguments", "samples", "course")
 
 
 def columns(*, with_arguments: bool) -> tuple[str, ...]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import passages
 from .lines import LEVELS
 from .models import Run
 from .passages import EVERYTHING, Line, Wanted
-from .states import FINISHED, Status
+from .states import OVER
 
-__all__ = ["LEVELS", "LEVEL_SETS", "Line", "LogPage", "Wanted", "download", "etag", "read"]
+__all__ = ["LEVELS", "LEVEL_SETS", "Line", "LogPage", "Wanted", "cut", "download", "read"]
 
 MAX_LIMIT = 5000
 # So that long lines do not make an answer of many megabytes; one line is always given.
@@ -37,11 +37,6 @@ class LogPage:
     last: int
     status: str
     ended: bool
-
-
-def etag(run: Run) -> str:
-    """A tag that changes when lines come or the status changes; quoted as HTTP wants it."""
-    return f'"{run.pk}-{run.log_next - 1}-{run.status}"'
 
 
 def read(
@@ -81,8 +76,7 @@ def read(
         after = max(0, min(after or 0, last))
         lines, whole = _fill(passages.forward(run.pk, after, last, wanted), limit)
         start, end = after + 1, last if whole else lines[-1].through
-    ended = status in FINISHED or status == Status.PAUSED
-    return LogPage(lines, start, end, 1 if last else 0, last, status, ended and end >= last)
+    return LogPage(lines, start, end, 1 if last else 0, last, status, status in OVER and end >= last)
 
 
 def _around(run_id: int, around: int, last: int, limit: int, wanted: Wanted) -> tuple[list[Line], int, int]:
@@ -122,6 +116,12 @@ def _middle(lines: Iterable[Line], around: int, limit: int) -> list[Line]:
         if len(above) + len(below) >= limit:
             break
     return [*above, *below]
+
+
+def cut(page: LogPage, limit: int) -> LogPage:
+    """The same page with its first ``limit`` lines at most, and fewer where they are long."""
+    lines, whole = _fill(page.lines, max(1, min(limit, MAX_LIMIT)))
+    return replace(page, lines=lines, next=page.next if whole else lines[-1].through, ended=page.ended and whole)
 
 
 def _fill(lines: Iterable[Line], limit: int) -> tuple[list[Line], bool]:

@@ -119,6 +119,8 @@ class Run(models.Model):
     progress_at = models.DateTimeField(null=True, blank=True)
     # Rows a second, over the last half minute.
     rate = models.FloatField(null=True, blank=True)
+    # How far it was when: the points of a ``course.Course``. Processes with older code leave it out.
+    course = models.JSONField(null=True, blank=True)
     # Why its next batch has to wait just now.
     waiting_for = models.TextField(blank=True)
 

@@ -52,7 +52,7 @@ def start() -> None:
 
 def _status_changed(run_id: int, status: Status) -> None:
     with _never_in_the_way(run_id):
-        run = Run.objects.defer("arguments", "changes", "samples", "traceback").get(pk=run_id)
+        run = Run.objects.defer("arguments", "changes", "course", "samples", "traceback").get(pk=run_id)
         _tell(run)
 
 
@@ -175,7 +175,7 @@ def _known(idents: Iterable[str]) -> set[str]:
 def _stuck(now: datetime) -> list[Run]:
     alive = Coalesce("heartbeat_at", "started_at", "requested_at")
     silent = timedelta(seconds=conf.get("STUCK_SECONDS"))
-    runs = Run.objects.annotate(alive=alive).defer("arguments", "changes", "samples", "traceback")
+    runs = Run.objects.annotate(alive=alive).defer("arguments", "changes", "course", "samples", "traceback")
     closed = Attempt.objects.filter(run=OuterRef("pk"), number=OuterRef("attempt"), ended_at__lt=now - OLD_NEWS)
     # The rescue interrupts a run first and takes it up again then: give it the time.
     interrupted = runs.filter(status=Status.INTERRUPTED, alive__lt=now - silent).exclude(Exists(closed))

@@ -34,6 +34,8 @@ PLANNED = (Status.WAITING, Status.SCHEDULED)
 ACTIVE = (Status.ENQUEUED, Status.RUNNING)
 # A run that came to its end.
 FINISHED = (Status.CANCELLED, Status.SUCCEEDED, Status.FAILED)
+# A run of which no line comes any more, until somebody resumes it.
+OVER = (*FINISHED, Status.PAUSED)
 
 TRANSITIONS: dict[tuple[Status, Status], str] = {
     (Status.WAITING, Status.ENQUEUED): "a second person approved it",

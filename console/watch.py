@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections
 from django.db.utils import Error
 
-from data_migrations import databases
+from data_migrations import clock, databases
 from data_migrations.rate import Rate
 
 from . import conf, journal, spool, store
+from .course import Course
 from .models import Run
 from .states import Status
 from .threads import ConsoleThread
@@ -66,6 +67,7 @@ class Watch(ConsoleThread):
         self.waiting_for = ""
         self._told_waiting = ""
         self._rate = Rate()
+        self._course: Course | None = None
         self.is_delayed = False
         self.turned_away = False
         self._wake = threading.Event()
@@ -157,9 +159,18 @@ class Watch(ConsoleThread):
                 "progress_at": fields["heartbeat_at"],
                 "rate": self._rate.per_second,
             }
+            fields |= self._along(progress[0], clock.aware(fields["heartbeat_at"]).timestamp())
         Run.objects.filter(pk=self.drain.run_id, attempt=self.number, status=Status.RUNNING).update(**fields)
         self._told_waiting = waiting_for
         self._beat_at = now
+
+    def _along(self, done: int, at: float) -> dict[str, Any]:
+        """The course, where there is something new to store of it."""
+        if self._course is None:
+            # Those of earlier attempts are there already.
+            kept = Run.objects.filter(pk=self.drain.run_id).values_list("course", flat=True).first()
+            self._course = Course(kept or ())
+        return {"course": self._course.points} if self._course.add(at, done, self.number) else {}
 
     def _look(self) -> None:
         """Whether anybody asks the run to stop."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -170,11 +171,13 @@ class Viewer:
         delay, tag, tagged = 0.25, "", -1
         while not self.over:
             known = {"If_None_Match": tag} if tagged == self.next else {}
+            began = time.monotonic()
             answer = await connection.get(f"{self.path}?after={self.next - 1}&limit=500", **known)
             self.asked += 1
             if answer.status not in (200, 304):
                 raise Refused(answer.status)
             body = await answer.body()
+            took = time.monotonic() - began
             news = False
             if answer.status == 200:
                 before = self.next
@@ -186,7 +189,7 @@ class Viewer:
                     continue
             if once:
                 return
-            delay = 0.25 if news else min(delay * 2, 5)
+            delay = min(max(0.25 if news else delay * 2, 2 * took), 5)
             if not self.over:
                 await asyncio.sleep(delay)
 

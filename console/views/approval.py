@@ -100,6 +100,6 @@ def _facts(admin: ConsoleAdmin, request: HttpRequest, run: Run) -> dict[str, Any
         else None,
         "dry_run": Run.objects.of(run.migration)
         .filter(database=run.database, kind=Kind.DRY_RUN, checksum=run.checksum)
-        .defer("traceback", "sealed_arguments", "arguments", "changes")
+        .defer("traceback", "sealed_arguments", "arguments", "changes", "course")
         .first(),
     }

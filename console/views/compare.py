@@ -51,7 +51,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest, pk: Any = None) -> HttpRespo
 
 def _choose(admin: ConsoleAdmin, request: HttpRequest, run: Run, history: str) -> HttpResponse:
     others = Run.objects.of(run.migration).filter(database=run.database).exclude(pk=run.pk)
-    light = others.defer("traceback", "arguments", "sealed_arguments", "changes", "samples")
+    light = others.defer("traceback", "arguments", "sealed_arguments", "changes", "course", "samples")
     return render(
         admin,
         request,

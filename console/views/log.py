@@ -9,21 +9,21 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, JsonResponse, StreamingHttpResponse
 from django.utils.cache import patch_cache_control
 
-from console import logs, logsearch, outline
+from console import logs, logsearch, outline, polling
+from console.models import Run
 from console.permissions import require
-from console.states import FINISHED, Status
+from console.states import OVER
 from data_migrations import clock
 
+from . import guard
 from .page import ConsoleAdmin, tagged
 from .pieces import streamed
-from .runs import get_or_404
+from .runs import get_or_404, no_run, number_or_404
 
 MOST_LINES = 2000
 MOST_MATCHES = 10_000
 # Ranges that one question may leave out: as many as fit into an address.
 MOST_SKIPPED = 200
-# No line comes after these, until somebody resumes it.
-OVER = (*FINISHED, Status.PAUSED)
 PLACES = ("after", "before", "around", "tail")
 
 
@@ -34,20 +34,36 @@ def lines(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
     ``limit=0`` gives none and tells only how far the log is. An unchanged answer is a 304.
     """
     require(admin.has_view_permission(request) and admin.has_view_log_permission(request), "read this log")
-    run = get_or_404(pk)
+    guard.let_in(request)
+    return unguarded_lines(request, pk)
+
+
+def unguarded_lines(request: HttpRequest, pk: Any) -> HttpResponse:
+    """The same for one who may read this log."""
     try:
         place, number, limit = _where(request)
         wanted = logs.Wanted(_levels(request), _skipped(request))
     except ValueError as error:
         return HttpResponseBadRequest(str(error))
-    page = logs.read(run, **{place: number}, limit=max(1, limit), wanted=wanted)
+    page = _page_or_404(pk, place, number, max(1, limit), wanted)
     if not limit:
         page = replace(page, lines=[])
     response = JsonResponse(packed(page, is_over=page.status in OVER))
     patch_cache_control(response, private=True, no_cache=True)
     # The page knows later lines than the row that was read before it.
-    key = f"{run.pk}|{page.last}|{page.status}|{place}|{number}|{limit}|{wanted}"
+    key = f"{pk}|{page.last}|{page.status}|{place}|{number}|{limit}|{wanted}"
     return tagged(request, response, hashlib.sha256(key.encode()).hexdigest()[:32])
+
+
+def _page_or_404(pk: Any, place: str, number: int, limit: int, wanted: logs.Wanted) -> logs.LogPage:
+    run = Run(pk=number_or_404(pk))
+    try:
+        if place == "after" and wanted.is_everything:
+            # What everybody asks who follows the log.
+            return polling.read(run.pk, number, limit)
+        return logs.read(run, **{place: number}, limit=limit, wanted=wanted)
+    except (Run.DoesNotExist, OverflowError) as error:
+        raise no_run(pk) from error
 
 
 def packed(page: logs.LogPage, *, is_over: bool) -> dict[str, Any]:

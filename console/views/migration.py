@@ -29,7 +29,9 @@ def show(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
     require(admin.has_view_permission(request), "see the data migrations")
     database = chosen_database(request)
     row = row_or_404(name, database)
-    runs = list(Run.objects.of(name).filter(database=database).defer("traceback", "changes", "samples")[:LAST_RUNS])
+    runs = list(
+        Run.objects.of(name).filter(database=database).defer("traceback", "changes", "course", "samples")[:LAST_RUNS]
+    )
     durations = usual.read(database, [name], last=usual.LAST + LAST_RUNS)
     return render(
         admin,

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.text import Truncator
 
-from console import health, liveness, pace, schedule, tools, uploads, usual
+from console import health, liveness, pace, schedule, speed, tools, uploads, usual
 from console.appearance import look
 from console.models import Kind, Run
 from console.permissions import find, require
@@ -30,9 +30,26 @@ def get_or_404(pk: Any) -> Run:
         Http404: there is none.
     """
     try:
-        return Run.objects.get(pk=int(pk))
-    except (Run.DoesNotExist, ValueError, OverflowError) as error:
-        raise Http404(f"There is no run {pk}.") from error
+        return Run.objects.get(pk=number_or_404(pk))
+    except (Run.DoesNotExist, OverflowError) as error:
+        raise no_run(pk) from error
+
+
+def number_or_404(pk: Any) -> int:
+    """What the address gives as the number of a run.
+
+    Raises:
+        Http404: it is none.
+    """
+    try:
+        return int(pk)
+    except ValueError as error:
+        raise no_run(pk) from error
+
+
+def no_run(pk: Any) -> Http404:
+    """What to raise where there is no run of that number."""
+    return Http404(f"There is no run {pk}.")
 
 
 def show(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
@@ -58,6 +75,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
         migration_url=tools.migration_url("change", run.migration, run.database),
         share=_share(run),
         pace=pace.of(run),
+        speed=speed.of(run),
         against_usual=usual.words(run, usual.before(run)),
         quarantine=quarantine.of(admin, request, run.migration, run.database) if run.in_batches else None,
         samples=_samples(run),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+import math
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
 
-from console import approval, queue
+from console import approval, course, queue
 from console.models import Attempt, Canary, LogChunk, Run, Worker
 from data_migrations import ledger, registry
 from data_migrations.models import Checkpoint, QuarantinedRow
@@ -39,14 +40,15 @@ def write() -> None:
     Canary.objects.create(cluster=queue.cluster(), sent_at=later, answered_at=later, took=0.2)
     batched: dict[str, Any] = {
         "in_batches": True, "progress_done": 30_000, "progress_total": 48_000, "progress_at": now, "rate": 412.5,
-        "heartbeat_at": later,
+        "heartbeat_at": later, "course": _course(now, 30_000),
     }  # fmt: skip
     _run("cancelled", BACKFILL, STEPS[:9], note="Cancelled by ben.", control_by="ben", **batched)
     counted = [("o", "249 countries were added")]
     _run("succeeded", SEED, counted, result="249 countries", affected_rows=249)
     undone = [("r", f"IntegrityError: {ERROR}"), ("w", "This batch is undone; 11,000 rows are kept")]
     _run("failed", EMAILS, STEPS[:11] + undone, error_class="IntegrityError", error_line=12, traceback=TRACEBACK,
-         error_message=f"{ERROR} (rows 11,001 to 12,000)", **batched | {"progress_done": 11_000})  # fmt: skip
+         error_message=f"{ERROR} (rows 11,001 to 12,000)",
+         **batched | {"progress_done": 11_000, "course": _course(now, 11_000)})  # fmt: skip
     samples = [
         {"key": key, "before": {"email": f"Ada.{key}@Example.COM"}, "after": {"email": f"ada.{key}@example.com"}}
         for key in (3, 11, 42)
@@ -68,6 +70,15 @@ def write() -> None:
     QuarantinedRow.objects.create(name=EMAILS, key="1377", error=f"IntegrityError: {ERROR}", at=now)
     ledger.record(SEED, using="default", by="ben", door=Door.WORKER, duration=12.4, result="249 countries",
                   checksum=registry.get(SEED).checksum)  # fmt: skip
+
+
+def _course(now: datetime, done: int) -> list[course.Point]:
+    """So many rows until now, faster and slower in turns."""
+    began = now.timestamp() - 80
+    paces = [3 + 2 * math.sin(number / 4) for number in range(41)]
+    return [
+        (began + number * 2, round(done * sum(paces[:number]) / sum(paces[:40])), 1) for number in range(len(paces))
+    ]
 
 
 def _run(word: str, migration: str, lines: list[tuple[str, str]] | None = None, **fields: Any) -> Run:

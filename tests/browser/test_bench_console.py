@@ -15,5 +15,12 @@ def test_the_quick_form_loses_and_doubles_nothing(browser: Any) -> None:
         cwd=ROOT, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    for part in ("streamed, 5", "polled, 5", "nothing lost or doubled", "0 lost, 0 doubled", "of a core"):
+    for part in (
+        "streamed, 5",
+        "polled under WSGI, 5",
+        "polled under ASGI, 5",
+        "nothing lost or doubled",
+        "0 lost, 0 doubled",
+        "of a core",
+    ):
         assert part in done.stdout

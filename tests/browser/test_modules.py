@@ -55,6 +55,18 @@ def test_a_line_that_stands_for_many_is_taken_once_and_closes_the_gap(page: Any)
     assert take(page, 91, [many, *lines(91)]) == [[[91], False, 92]]
 
 
+def test_a_server_that_is_slow_to_answer_is_asked_more_rarely(page: Any) -> None:
+    delays = page.evaluate(
+        """async () => {
+            const { Pace } = await import("/static/console/sequence.js");
+            const pace = new Pace();
+            return [[true, 100], [true, 200], [true, 9000], [false, 10], [true, 10], [false, 900], [false, 10]].map(
+                ([news, took]) => pace.after(news, took));
+        }"""
+    )
+    assert delays == [250, 400, 5000, 5000, 250, 1800, 3600]
+
+
 def test_the_pace_slows_down_and_speeds_up(page: Any) -> None:
     delays = page.evaluate(
         """async () => {

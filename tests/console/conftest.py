@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from console import polling
+from console.views import guard
 from tests.console.pages import ana, client_of_ana, viewer  # noqa: F401  (fixtures)
 
 
@@ -21,3 +23,12 @@ def spool_dir(settings: Any, tmp_path: Path) -> Path:
         "CONTROL_SECONDS": 0.05,
     }
     return folder
+
+
+@pytest.fixture(autouse=True)
+def moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is remembered from another test, whose runs have the same numbers, nor from another line of this one."""
+    polling.forget()
+    guard.forget()
+    monkeypatch.setattr(polling, "MOMENT", 0.0)
+    monkeypatch.setattr(guard, "MOMENT", 0.0)

@@ -35,19 +35,23 @@ class Server:
         return self.process.wait(seconds)
 
 
-UVICORN = ("-m", "uvicorn", "tests.console.hasty_asgi:application", "--lifespan", "off", "--log-level", "warning")
-WSGI = ("-m", "tests.console.wsgi_server")
+UVICORN = (
+    "-m", "uvicorn", "tests.console.hasty_asgi:application", "--lifespan", "off", "--log-level", "warning",
+    "--port", "{port}",
+)  # fmt: skip
+WSGI = ("-m", "tests.console.wsgi_server", "--port", "{port}")
 
 
 @contextmanager
 def serving(
     folder: Path, command: tuple[str, ...] = UVICORN, *, port: int = 0, env: dict[str, str] | None = None
 ) -> Iterator[Server]:
-    """A server, once it listens; ended at the end, whatever it does."""
+    """A server, once it listens; ended at the end, whatever it does. Its command says where ``{port}`` goes."""
     port = port or free_port()
     path = folder / f"server-{port}.log"
     with path.open("a") as log:
-        process = processes.python(*command, "--port", str(port), env=env, stdout=log, stderr=log)
+        words = (word.format(port=port) for word in command)
+        process = processes.python(*words, env=env, stdout=log, stderr=log)
         server = Server(port, process, path)
         try:
             deadline = time.monotonic() + 60

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
-from console.models import Run
+from console.models import LogChunk, Run
 from tests.console.pages import a_run, person, print_lines, run_address
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -42,6 +42,25 @@ def numbers(response) -> list[int]:
 )
 def test_lines_from_anywhere(client_of_ana: Client, run: Run, query: str, expected: list[int]):
     assert numbers(get(client_of_ana, run, query)) == expected
+
+
+@pytest.mark.parametrize("query", ["?after=90", "?tail=5", "?around=5", "?after=0&level=errors"])
+def test_a_run_that_is_gone_is_not_found(client_of_ana: Client, run: Run, query: str):
+    assert get(client_of_ana, run, query).status_code == 200
+    run.delete()
+    assert get(client_of_ana, run, query).status_code == 404
+
+
+def test_a_log_that_cannot_be_read_is_an_error_and_no_missing_run(client_of_ana: Client, run: Run):
+    LogChunk.objects.filter(run_id=run.pk).update(meta="[")
+    with pytest.raises(ValueError, match="Expecting value"):
+        get(client_of_ana, run)
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "x", "9" * 30])
+def test_a_number_that_no_run_has_is_not_found(client_of_ana: Client, run: Run, number: str):
+    address = run_address(run, "log").replace(f"/{run.pk}/", f"/{number}/")
+    assert client_of_ana.get(address).status_code == 404
 
 
 def test_around_has_the_line(client_of_ana: Client, run: Run):

@@ -111,16 +111,6 @@ def test_ended_is_said_on_the_last_page_only(run: Run, status: str, ended: bool)
     assert logs.read(run, after=100).ended is ended
 
 
-def test_the_tag_changes_with_the_last_line_and_with_the_status(run: Run) -> None:
-    tag = logs.etag(run)
-    assert tag.startswith('"')
-    write_log(run, ["one more"])
-    after = logs.etag(run)
-    assert after != tag
-    run.status = Status.SUCCEEDED
-    assert logs.etag(run) not in (tag, after)
-
-
 def test_levels_and_times_come_back_with_the_lines() -> None:
     run = RunFactory.create(running=True)
     at = 1_800_000_000.25

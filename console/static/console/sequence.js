@@ -31,16 +31,19 @@ export class Sequence {
   }
 }
 
-/** How long to wait before asking again: hardly while lines come, ever longer while none do. */
+/**
+ * How long to wait before asking again: hardly while lines come, ever longer while none do. A server that is slow to
+ * answer has much to do; it is left alone for longer, so that many who ask do not queue up before it.
+ */
 export class Pace {
   constructor({ fastest = 250, slowest = 5000, hidden = 30000 } = {}) {
     Object.assign(this, { fastest, slowest, hidden });
     this.delay = fastest;
   }
 
-  /** Tell whether the last answer brought anything; gives the delay in milliseconds. */
-  after(hadNews) {
-    this.delay = hadNews ? this.fastest : Math.min(this.delay * 2, this.slowest);
+  /** Tell whether the last answer brought anything, and how long it took; gives the delay. In milliseconds. */
+  after(hadNews, took = 0) {
+    this.delay = Math.min(Math.max(hadNews ? this.fastest : this.delay * 2, 2 * took), this.slowest);
     return this.delay;
   }
 }

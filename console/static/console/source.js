@@ -130,11 +130,13 @@ export class Source {
     this.#live = false;
     this.#turn += 1;
     const turn = this.#turn;
+    const began = performance.now();
     const page = await this.get(wanted, { tagged: true });
+    const took = performance.now() - began;
     if (page) this.reader.take(page);
     // Somebody else has asked meanwhile: his answer plans what comes next.
     if (turn !== this.#turn) return;
-    const delay = this.pace.after(Boolean(page?.lines.length));
+    const delay = this.pace.after(Boolean(page?.lines.length), took);
     if (this.#probing && !this.#failed) {
       this.#probing = false;
       this.#plan(0);
