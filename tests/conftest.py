@@ -41,6 +41,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(databases.scratch_directory(), ignore_errors=True)
 
 
+@pytest.fixture(autouse=True)
+def filled_registry() -> None:
+    """No test that replaces a part of a command is the one by whose replacement the registry is filled for all."""
+    from data_migrations import registry
+
+    registry.all_migrations()
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """Besides, tests that commit are cleared up after without ``flush``, and who was killed gets the time to go."""

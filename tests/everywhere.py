@@ -3,9 +3,9 @@
 ``python -m tests.everywhere [--versions] [PYTEST ARGUMENTS]``. SQLite and PostgreSQL always run (PostgreSQL is brought
 along); MariaDB runs where one answers. With ``CI=true`` a database that is missing is a failure.
 
-Tests that compute go one group after another, on all processors and behind all others. Tests that start, kill and
-freeze processes wait more than they compute: two groups of them go beside those. What a group printed is shown when it
-has ended.
+Tests that compute go two groups at a time, each on all processors and behind all others: on a database server they wait
+for it half of the time. Tests that start, kill and freeze processes wait more than they compute: two groups of them go
+beside those. What a group printed is shown when it has ended.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def environment(version: Version, folder: Path) -> str | None:
 
 def all_of(groups: list[Group], run: Callable[[Group], tuple[int, str]]) -> list[tuple[int, str]]:
     """Run each; returns what each returned, in their order. Ctrl-C ends those that run and begins no other."""
-    with ThreadPoolExecutor(1) as computing, ThreadPoolExecutor(2) as waiting:
+    with ThreadPoolExecutor(2) as computing, ThreadPoolExecutor(2) as waiting:
         ends: list[Future[tuple[int, str]]] = [
             (computing if group.computes else waiting).submit(run, group) for group in groups
         ]

@@ -9,7 +9,7 @@ from django.core import mail
 from django.core.management import call_command
 from django.db import connection, transaction
 
-from data_migrations import executor, ledger, registry
+from data_migrations import executor, ledger
 from data_migrations.exceptions import (
     DatabaseUnavailable,
     DependencyNotApplied,
@@ -300,8 +300,6 @@ def test_without_autocommit_it_refuses(monkeypatch):
 def test_a_command_without_a_name_is_refused(monkeypatch):
     from tests.testapp.management.commands.increment import Command
 
-    # Otherwise the registry would first look now, and remember it without its name for the tests to come.
-    registry.all_migrations()
     monkeypatch.setattr(Command, "migration_name", "")
     with pytest.raises(Misconfigured, match="migration_name"):
         executor.run_command("increment")
