@@ -14,30 +14,20 @@ import asyncio
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
-from itertools import cycle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from tests.browser.site import ARGUMENTS, ROOT, chromium
-from tests.console.servers import Server, serving
+from tests.console.servers import Server
 from tests.viewers import Proxy, Viewer
 
-ASGI = (
-    "-m", "uvicorn", "console.site.asgi:application", "--lifespan", "off", "--log-level", "warning", "--port", "{port}",
-)  # fmt: skip
-# One process, as there.
-WSGI = (
-    "-m", "gunicorn", "console.site.wsgi", "--worker-class", "gthread", "--threads", "8", "--keep-alive", "30",
-    "--log-level", "warning", "--bind", "127.0.0.1:{port}",
-)  # fmt: skip
+from .stage import WSGI, Stage, browser, finish
+
 # Tells of each line when it was painted.
 OBSERVER = r"""() => {
   window.seen = [];
@@ -55,95 +45,7 @@ OBSERVER = r"""() => {
   };
   new MutationObserver(look).observe(document.querySelector("[data-log-lines]"), { childList: true, subtree: true });
 }"""
-# Each viewer is somebody else, as far as there are so many.
-PEOPLE = 101
 PRINTED = re.compile(r"(\d+) (\d+\.\d+) x")
-
-
-class Bench:
-    """The scratch site, and what is done with it."""
-
-    def __init__(self, folder: Path, quick: bool) -> None:
-        self.folder = folder
-        self.quick = quick
-        self.env = {"DJANGO_SETTINGS_MODULE": "benchmarks.stream_settings", "DATA_DIR": str(folder)}
-        self.cookie = ""
-        self.cookies: Iterator[str] = iter(())
-
-    def prepare(self) -> None:
-        """Tables, people who may read logs, and the session of each."""
-        os.environ.update(self.env)
-        import django
-
-        django.setup()
-        from django.conf import settings
-        from django.core.management import call_command
-        from django.db import connections
-
-        for alias in sorted(settings.DATABASES, key=lambda alias: alias == "default"):
-            call_command("migrate", database=alias, interactive=False, verbosity=0)
-        from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-        from django.contrib.auth.models import Permission, User
-        from django.contrib.sessions.backends.db import SessionStore
-
-        keys = []
-        for number in range(PEOPLE):
-            user = User.objects.create_user(f"reader-{number}", is_staff=True)
-            user.user_permissions.set(Permission.objects.filter(codename__in=["view_run", "view_log"]))
-            session = SessionStore()
-            session[SESSION_KEY] = str(user.pk)
-            session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
-            session[HASH_SESSION_KEY] = user.get_session_auth_hash()
-            session.save()
-            keys.append(str(session.session_key))
-        self.cookie, *others = keys
-        self.cookies = cycle(others)
-        connections.close_all()
-
-    def printing(self, record: bool = True, **options: Any) -> subprocess.Popen[bytes]:
-        """Start a run that prints; what it writes to its terminal is thrown away."""
-        arguments = [f"--{name}={value}" for name, value in options.items()]
-        return subprocess.Popen(
-            [sys.executable, "manage.py", "print_lines", "--force", *arguments],
-            cwd=ROOT, env={**os.environ, **self.env, "BENCHMARK_RECORD": str(int(record))},
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        )  # fmt: skip
-
-    async def run(self, **options: Any) -> tuple[int, subprocess.Popen[bytes]]:
-        """Start a run that is recorded, and wait until it has its page; its number and its process."""
-        before = await asyncio.to_thread(self._newest)
-        process = self.printing(**options)
-        deadline = time.monotonic() + 60
-        while (found := await asyncio.to_thread(self._newest)) == before:
-            if process.poll() not in (None, 0) or time.monotonic() > deadline:
-                raise RuntimeError(f"The run did not start: {process.stderr.read().decode() if process.stderr else ''}")
-            await asyncio.sleep(0.02)
-        return found, process
-
-    def _newest(self) -> int:
-        from django.db import connections
-
-        from console.models import Run
-
-        try:
-            return Run.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
-        finally:
-            connections.close_all()
-
-    def viewer(self, port: int, run: int, **options: Any) -> Viewer:
-        """One more who watches that run."""
-        return Viewer(port, next(self.cookies), f"/admin/console/run/{run}/log/", **options)
-
-    def server(self, command: tuple[str, ...] = ASGI) -> Any:
-        """A web server, as a context manager."""
-        return serving(self.folder, command, env=self.env)
-
-
-async def finish(process: subprocess.Popen[bytes]) -> None:
-    """Wait for the end of a run. Raises RuntimeError when it failed."""
-    _, errors = await asyncio.to_thread(process.communicate)
-    if process.returncode:
-        raise RuntimeError(f"The run ended with status {process.returncode}: {errors.decode()[-2000:]}")
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -175,47 +77,25 @@ def receiving(latencies: list[float]) -> Callable[[list[Any]], None]:
     return note
 
 
-@asynccontextmanager
-async def browser(bench: Bench, server: Server, streams: bool) -> AsyncIterator[Any]:
-    """A page in a Chromium, logged in; None where there is no Chromium."""
-    path = chromium()
-    if path is None:
-        yield None
-        return
-    from playwright.async_api import async_playwright
-
-    async with async_playwright() as playwright:
-        chrome = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        context = await chrome.new_context()
-        await context.add_cookies(
-            [{"name": "sessionid", "value": bench.cookie, "url": f"http://127.0.0.1:{server.port}"}]
-        )
-        page = await context.new_page()
-        if not streams:
-            await page.route("**/log/stream/*", lambda route: route.fulfill(status=204))
-        yield page
-        await chrome.close()
-
-
-async def latency(bench: Bench, server: Server) -> list[str]:
+async def latency(stage: Stage, server: Server) -> list[str]:
     """From ``print`` to the page, with 1, 10 and 100 viewers: streamed, polled, and polled where it could stream."""
-    found = await late(bench, server, "streamed", streams=True)
-    with bench.server(WSGI) as wsgi:
-        found += await late(bench, wsgi, "polled under WSGI", streams=False)
-    return found + await late(bench, server, "polled under ASGI", streams=False)
+    found = await late(stage, server, "streamed", streams=True)
+    with stage.server(WSGI) as wsgi:
+        found += await late(stage, wsgi, "polled under WSGI", streams=False)
+    return found + await late(stage, server, "polled under ASGI", streams=False)
 
 
-async def late(bench: Bench, server: Server, title: str, *, streams: bool) -> list[str]:
+async def late(stage: Stage, server: Server, title: str, *, streams: bool) -> list[str]:
     """The same for one server and one way; gives what is wrong."""
     found: list[str] = []
-    rate, seconds = (20, 2) if bench.quick else (20, 20)
-    for count in (5,) if bench.quick else (1, 10, 100):
-        async with browser(bench, server, streams) as page:
-            run, process = await bench.run(lines=rate * seconds, rate=rate)
+    rate, seconds = (20, 2) if stage.quick else (20, 20)
+    for count in (5,) if stage.quick else (1, 10, 100):
+        async with browser(stage, server, streams) as page:
+            run, process = await stage.run(lines=rate * seconds, rate=rate)
             clients: list[float] = []
             visible: list[float] = []
             others = count - (page is not None)
-            viewers = [bench.viewer(server.port, run, streams=streams) for _ in range(others)]
+            viewers = [stage.viewer(server.port, run, streams=streams) for _ in range(others)]
             watching = [asyncio.create_task(viewer.watch()) for viewer in viewers]
             if page is not None:
                 await page.goto(f"http://127.0.0.1:{server.port}/admin/console/run/{run}/change/")
@@ -244,13 +124,13 @@ async def late(bench: Bench, server: Server, title: str, *, streams: bool) -> li
     return found
 
 
-async def load(bench: Bench, server: Server) -> list[str]:
+async def load(stage: Stage, server: Server) -> list[str]:
     """Five thousand lines a second; and what the log costs the run."""
-    rate, seconds = (5000, 2) if bench.quick else (5000, 60)
-    report = bench.folder / "report.json"
-    run, process = await bench.run(lines=rate * seconds, rate=rate, report=report)
+    rate, seconds = (5000, 2) if stage.quick else (5000, 60)
+    report = stage.folder / "report.json"
+    run, process = await stage.run(lines=rate * seconds, rate=rate, report=report)
     latencies: list[float] = []
-    viewer = bench.viewer(server.port, run, on_lines=receiving(latencies))
+    viewer = stage.viewer(server.port, run, on_lines=receiving(latencies))
     watching = asyncio.create_task(viewer.watch())
     await finish(process)
     paced = json.loads(report.read_text())
@@ -261,11 +141,11 @@ async def load(bench: Bench, server: Server) -> list[str]:
     print(f"    a viewer of it: {milliseconds(latencies)}")
     print(f"    longest print {paced['longest'] * 1000:.1f} ms, one in a thousand {paced['p999'] * 1000:.2f} ms")
     # The same work with its log and without, in turns: about as much for each line as leaves 5,000 a second.
-    lines, rounds = (5000, 1) if bench.quick else (50_000, 3)
+    lines, rounds = (5000, 1) if stage.quick else (50_000, 3)
     times: dict[bool, list[dict[str, float]]] = {True: [], False: []}
     for number in range(rounds * 2):
         record = number % 2 == 0
-        await finish(bench.printing(record, lines=lines, work=130, report=report))
+        await finish(stage.printing(record, lines=lines, work=130, report=report))
         times[record].append(json.loads(report.read_text()))
     for record, name in ((True, "recorded"), (False, "log thrown away")):
         took, cpu = (sorted(each[key] for each in times[record])[rounds // 2] for key in ("took", "cpu"))
@@ -280,14 +160,14 @@ async def load(bench: Bench, server: Server) -> list[str]:
     return [wrong] if wrong else []
 
 
-async def breaks(bench: Bench, server: Server) -> list[str]:
+async def breaks(stage: Stage, server: Server) -> list[str]:
     """Connections broken by force, again and again, while lines come."""
-    wanted, readers, rate = (50, 5, 200) if bench.quick else (1000, 25, 500)
-    seconds = 6 if bench.quick else 45
+    wanted, readers, rate = (50, 5, 200) if stage.quick else (1000, 25, 500)
+    seconds = 6 if stage.quick else 45
     proxy = Proxy(server.port)
     await proxy.start()
-    run, process = await bench.run(lines=rate * seconds, rate=rate)
-    viewers = [bench.viewer(proxy.port, run, pause=0.05) for _ in range(readers)]
+    run, process = await stage.run(lines=rate * seconds, rate=rate)
+    viewers = [stage.viewer(proxy.port, run, pause=0.05) for _ in range(readers)]
     watching = [asyncio.create_task(viewer.watch()) for viewer in viewers]
     while proxy.broken < wanted and not all(task.done() for task in watching):
         await asyncio.sleep(0.15)
@@ -303,13 +183,13 @@ async def breaks(bench: Bench, server: Server) -> list[str]:
     return wrong
 
 
-async def readers(bench: Bench, server: Server) -> list[str]:
+async def readers(stage: Stage, server: Server) -> list[str]:
     """Many readers on one process: what share of a core they take."""
-    count, seconds = (20, 2) if bench.quick else (500, 20)
+    count, seconds = (20, 2) if stage.quick else (500, 20)
     process = psutil.Process(server.process.pid)
     for rate, what in ((1, "a line a second"), (20, "20 lines a second")):
-        run, printing = await bench.run(lines=int(rate * (seconds + (5 if bench.quick else 45))), rate=rate)
-        viewers = [bench.viewer(server.port, run, keeps_texts=False) for _ in range(count)]
+        run, printing = await stage.run(lines=int(rate * (seconds + (5 if stage.quick else 45))), rate=rate)
+        viewers = [stage.viewer(server.port, run, keeps_texts=False) for _ in range(count)]
         watching = []
         for number, viewer in enumerate(viewers):
             watching.append(asyncio.create_task(viewer.watch()))
@@ -349,16 +229,16 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     wrong: list[str] = []
     with tempfile.TemporaryDirectory() as name:
-        bench = Bench(Path(name), options.quick)
-        bench.prepare()
+        stage = Stage(Path(name), options.quick)
+        stage.prepare()
         from django.conf import settings
 
         print(f"{settings.DATABASES['default']['ENGINE'].rsplit('.', 1)[-1]}, {os.cpu_count()} cores", flush=True)
         for part in options.only.split(","):
             print(f"{part}: {' '.join((PARTS[part].__doc__ or '').split())}", flush=True)
             # Each part has a server of its own, so that none inherits what another left behind.
-            with bench.server() as server:
-                wrong += asyncio.run(PARTS[part](bench, server))
+            with stage.server() as server:
+                wrong += asyncio.run(PARTS[part](stage, server))
     return int(bool(wrong))
 
 
