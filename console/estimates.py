@@ -19,8 +19,8 @@ from data_migrations import arguments
 from data_migrations.batches import QuerysetSource
 from data_migrations.registry import RegisteredMigration
 
+from .endings import NOTHING_DONE
 from .models import Kind, Run
-from .recorder import NOTHING_DONE
 from .states import Status
 
 logger = logging.getLogger("console")

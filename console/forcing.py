@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from data_migrations.stopping import FORCE_SIGNAL, StopFlag
 
 from . import conf
+from .endings import Ending
 from .states import Status
 from .threads import ConsoleThread
 
@@ -101,7 +102,7 @@ class ForcedStop:
     def _record(self) -> None:
         if self.recorder is not None:
             record = STILL_RECORDED if self.recorder.is_forced else UNRECORDED
-            self.recorder.end(Status.CANCELLED, REASON, note=NOTE + record)
+            self.recorder.end(Ending(Status.CANCELLED, REASON, {"note": NOTE + record}))
 
 
 def end_process() -> None:

@@ -17,11 +17,12 @@ from typing import Any
 
 from django.db import connections, transaction
 
-from data_migrations.exceptions import MigrationFailed, OutsideWindow, StoppedEarly
-from data_migrations.reporting import GroupEnd, Holder, Outcome, OutcomeKind, Reporter, RunInfo, group_words
+from data_migrations.exceptions import MigrationFailed, StoppedEarly
+from data_migrations.reporting import GroupEnd, Holder, Outcome, Reporter, RunInfo, group_words
 
-from . import conf, threads
+from . import conf, endings, threads
 from .drain import Drain
+from .endings import NOT_ATOMIC, Ending, Kept
 from .journal import Journal
 from .lines import ATTEMPT, GROUP, GROUP_END, GROUP_FAILED, Splitter, clean
 from .masking import Masker
@@ -30,23 +31,9 @@ from .watch import Watch
 
 logger = logging.getLogger("console")
 
-# A traceback is kept whole in the log; beside the run stands its end, which says most.
-TRACEBACK_CHARACTERS = 64 * 1024
 # Other hooks of the same commit may take their time before ours is called.
 COMMIT_PATIENCE_SECONDS = 30.0
 _MESSAGE_LEVELS = {"info": "s", "success": "s", "warning": "w", "error": "r"}
-_NOTES = {
-    OutcomeKind.ALREADY_APPLIED: "Already applied: nothing was done.",
-    OutcomeKind.NOT_APPLIED: "Not applied: there was nothing to reverse.",
-}
-# What is kept of a run that stopped, and how it goes on.
-_IN_BATCHES = ("Its finished batches are kept", "after them")
-_ATOMIC = ("Nothing of it was kept", "from its beginning")
-_NOT_ATOMIC = ("What it did until then is kept", "from its beginning")
-_PAUSED = "{}; “Resume…” lets this same run go on {}."
-_HANDED_BACK = "The worker that had it was asked to stop. {}; it goes on by itself {}, as soon as a worker is free."
-# What such a run says of itself in the end.
-NOTHING_DONE = tuple(_NOTES.values())
 _living: weakref.WeakSet[Recorder] = weakref.WeakSet()
 
 
@@ -85,7 +72,7 @@ class Recorder(Reporter):
         self._unflushed = 0
         self.control = ""
         self.is_forced = False
-        self._kept = _NOT_ATOMIC
+        self._kept = NOT_ATOMIC
         self._shield = shield
         self._on_control = on_control
         self._put_off = put_off
@@ -109,10 +96,7 @@ class Recorder(Reporter):
     def started(self, run: RunInfo) -> None:
         self._using = run.using
         self.is_forced = run.force
-        if run.in_batches and not (run.dry_run or run.reverse):
-            self._kept = _IN_BATCHES
-        elif run.atomic or run.dry_run:
-            self._kept = _ATOMIC
+        self._kept = Kept.of(run)
         self._note(
             "started",
             checksum=run.checksum,
@@ -167,20 +151,7 @@ class Recorder(Reporter):
         if outcome.provisional:
             self._await_commit(outcome)
             return
-        self.end(
-            Status.SUCCEEDED,
-            outcome.kind.value,
-            note=_NOTES.get(outcome.kind, ""),
-            result=self._mask.lines(clean(outcome.result)),
-            affected_rows=outcome.affected_rows,
-            changes=[
-                {"table": c.table, "inserted": c.inserted, "updated": c.updated, "deleted": c.deleted}
-                for c in outcome.changes
-            ],
-            emails_held=outcome.emails_held,
-            samples=[_masked(sample, self._mask) for sample in outcome.samples],
-            estimated_seconds=outcome.estimated_seconds,
-        )
+        self.end(endings.of_outcome(outcome, self._mask))
 
     def committed(self) -> None:
         with self._lock:
@@ -210,21 +181,21 @@ class Recorder(Reporter):
             if now - self._gone_at < patience:
                 return
             self._provisional = None
-        self._end_record(
-            Status.FAILED,
-            "rolled back",
-            error_message="The transaction around this run was rolled back, so nothing of it was kept. "
-            + (
-                "What the ledger had of it stays as it was; mend the cause, and only another forced run does it again."
-                if self.is_forced
-                else "It is not recorded as applied; mend the cause and run it again."
-            ),
-        )
+        self._end_record(endings.of_rollback(forced=self.is_forced))
 
     def failed(self, error: BaseException, traceback_text: str) -> None:
         message = self._mask.lines(clean(str(error) or type(error).__name__))
         if isinstance(error, StoppedEarly):
-            self._stopped(error, message)
+            self.end(
+                endings.of_stop(
+                    error,
+                    message,
+                    control=self.control,
+                    kept=self._kept,
+                    in_worker=self._on_control is not None,
+                    put_off=self._put_off,
+                )
+            )
             return
         # The executor tells of a failure while it still handles the author's own error.
         cause = error
@@ -234,35 +205,14 @@ class Recorder(Reporter):
         first, *others = self._finished_lines(text or message)
         self._flush()
         self._add([("r", first, True), *(("r", line, False) for line in others)])
-        self.end(
-            Status.FAILED,
-            type(cause).__qualname__,
-            error_class=f"{type(cause).__module__}.{type(cause).__qualname__}".removeprefix("builtins.")[:200],
-            error_message=message,
-            traceback=text[-TRACEBACK_CHARACTERS:],
-        )
+        self.end(endings.of_error(cause, message, text))
 
-    def _stopped(self, error: StoppedEarly, message: str) -> None:
-        if isinstance(error, OutsideWindow) and self._put_off is not None and not self.control:
-            self.end(Status.SCHEDULED, "stopped: window", note=message, **self._put_off(error.opens_at))
-            return
-        if self.control == "pause":
-            # The error's own words are for a shell, where one runs it again.
-            status, message = Status.PAUSED, _PAUSED.format(*self._kept)
-        elif self._on_control is not None and self.control not in ("cancel", "force"):
-            # Not a person but the worker's end stopped it: it goes back into the queue.
-            status, message = Status.ENQUEUED, _HANDED_BACK.format(*self._kept)
-        else:
-            status = Status.CANCELLED
-        why = error.reason if self.control == "force" else self.control or error.reason
-        self.end(status, f"stopped: {why}", note=message)
-
-    def end(self, status: Status, outcome: str, **fields: Any) -> None:
+    def end(self, ending: Ending) -> None:
         """Write how the attempt ended; the first call counts."""
         with self._lock:
             if self.is_ended:
                 return
-            self._end_record(status, outcome, **fields)
+            self._end_record(ending)
         self.close()
 
     @property
@@ -275,17 +225,20 @@ class Recorder(Reporter):
         """Whether the run is to go on at a later time."""
         return self._status == Status.SCHEDULED
 
-    def _end_record(self, status: Status, outcome: str, **fields: Any) -> None:
+    def _end_record(self, ending: Ending) -> None:
         with self._lock:
             if self.is_ended:
                 return
             self._flush()
             self.is_ended = True
-            self._status = status
+            self._status = ending.status
+            fields = ending.fields
             done = self.watch.progress
             if done is not None:
-                fields |= {"progress_done": done[0], "progress_total": done[1]}
-            self._journal.note("end", status=status.value, outcome=clean(outcome), at=time.time(), fields=fields)
+                fields = {**fields, "progress_done": done[0], "progress_total": done[1]}
+            self._journal.note(
+                "end", status=ending.status.value, outcome=clean(ending.outcome), at=time.time(), fields=fields
+            )
 
     def close(self, seconds: float | None = None) -> bool:
         """Wait for the last lines to be stored, within bounds. True when they all are.
@@ -351,17 +304,6 @@ class Recorder(Reporter):
         self.control = word
         if self._on_control is not None:
             self._on_control(word)
-
-
-def _masked(value: Any, mask: Masker) -> Any:
-    """A sample row, with what must not be stored masked in its texts."""
-    if isinstance(value, dict):
-        return {key: _masked(item, mask) for key, item in value.items()}
-    if not isinstance(value, str):
-        return value
-    text = mask.lines(clean(value))
-    # Where it was cut, what is left may be the beginning of a secret.
-    return f"{mask.beginning(text[:-1])}…" if text.endswith("…") else text
 
 
 def _finish_all() -> None:

@@ -9,8 +9,8 @@ from statistics import median
 from django.db.models import F, Window
 from django.db.models.functions import RowNumber
 
+from .endings import NOTHING_DONE
 from .models import Kind, Run, RunQuerySet
-from .recorder import NOTHING_DONE
 from .states import Status
 from .words import duration
 

@@ -21,6 +21,7 @@ from data_migrations.reporting import Door
 from data_migrations.stopping import StopFlag
 
 from . import approval, conf, dispatch, forcing, health, presence, schedule, sealing, spool, states, uploads
+from .endings import Ending
 from .forcing import ForcedStop
 from .models import Attempt, Control, Kind, Run
 from .recorder import Recorder
@@ -141,7 +142,7 @@ def _carry_out(run: Run, recorder: Recorder, stop: StopFlag) -> None:
         # Also the queue's timeout and a call of sys.exit().
         recorder.failed(error, traceback.format_exc())
     finally:
-        recorder.end(Status.FAILED, "no end", error_message="The run ended without saying how.")
+        recorder.end(Ending(Status.FAILED, "no end", {"error_message": "The run ended without saying how."}))
 
 
 def _recorder(claim: Claim, stop: StopFlag, forced: ForcedStop) -> Recorder:

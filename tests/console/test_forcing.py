@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from console import forcing
+from console.endings import Ending
 from console.forcing import ForcedStop
 from data_migrations.stopping import StopFlag, StopRequested
 
@@ -23,9 +24,9 @@ class Recorder:
         self.note = ""
         self.is_forced = False
 
-    def end(self, status: str, outcome: str, **fields: Any) -> None:
-        self.ends.append(outcome)
-        self.note = fields["note"]
+    def end(self, ending: Ending) -> None:
+        self.ends.append(ending.outcome)
+        self.note = ending.fields["note"]
 
 
 @pytest.fixture

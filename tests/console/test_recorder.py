@@ -15,6 +15,7 @@ from django.core.management import call_command
 from django.db import OperationalError, connections, transaction
 
 from console import doors, drain, logs, presence, rescue, spool, store, watch
+from console.endings import Ending
 from console.models import Attempt, Run
 from console.recorder import Recorder
 from console.states import Status
@@ -592,7 +593,7 @@ def test_a_heading_is_masked_and_cut_like_any_line(settings: Any) -> None:
     run = info(secrets=("hunter22",))
     recorder = begin(run, secrets=run.secrets)
     recorder.group_began("Loading with hunter22 " + "x" * 100)
-    recorder.end(Status.SUCCEEDED, "done")
+    recorder.end(Ending(Status.SUCCEEDED, "done"))
     (line,) = texts(Run.objects.get())
     assert line.startswith("Loading with ****")
     assert "[cut:" in line

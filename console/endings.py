@@ -1,0 +1,147 @@
+"""What the end of an attempt means for its run: the status that it takes, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from data_migrations.exceptions import OutsideWindow, StoppedEarly
+from data_migrations.reporting import Outcome, OutcomeKind, RunInfo
+
+from .lines import clean
+from .masking import Masker
+from .states import Status
+
+# A traceback is kept whole in the log; beside the run stands its end, which says most.
+TRACEBACK_CHARACTERS = 64 * 1024
+_NOTES = {
+    OutcomeKind.ALREADY_APPLIED: "Already applied: nothing was done.",
+    OutcomeKind.NOT_APPLIED: "Not applied: there was nothing to reverse.",
+}
+# What a run that found nothing to do says of itself in the end.
+NOTHING_DONE = tuple(_NOTES.values())
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an attempt ended.
+
+    Attributes:
+        outcome: the same in a few words, for the attempt.
+        fields: columns of the run that come with it.
+    """
+
+    status: Status
+    outcome: str
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+class Kept(NamedTuple):
+    """What is kept of a run that stopped, and from where it goes on; both as parts of a sentence."""
+
+    what: str
+    onwards: str
+
+    @classmethod
+    def of(cls, run: RunInfo) -> Kept:
+        """As the kind of the run has it."""
+        if run.in_batches and not (run.dry_run or run.reverse):
+            return cls("Its finished batches are kept", "after them")
+        if run.atomic or run.dry_run:
+            return cls("Nothing of it was kept", "from its beginning")
+        return NOT_ATOMIC
+
+
+NOT_ATOMIC = Kept("What it did until then is kept", "from its beginning")
+
+
+def of_outcome(outcome: Outcome, mask: Masker) -> Ending:
+    """It came to its end."""
+    return Ending(
+        Status.SUCCEEDED,
+        outcome.kind.value,
+        {
+            "note": _NOTES.get(outcome.kind, ""),
+            "result": mask.lines(clean(outcome.result)),
+            "affected_rows": outcome.affected_rows,
+            "changes": [
+                {"table": c.table, "inserted": c.inserted, "updated": c.updated, "deleted": c.deleted}
+                for c in outcome.changes
+            ],
+            "emails_held": outcome.emails_held,
+            "samples": [_masked(sample, mask) for sample in outcome.samples],
+            "estimated_seconds": outcome.estimated_seconds,
+        },
+    )
+
+
+def of_error(error: BaseException, message: str, traceback: str) -> Ending:
+    """It failed; message and traceback come masked."""
+    kind = type(error)
+    return Ending(
+        Status.FAILED,
+        kind.__qualname__,
+        {
+            "error_class": f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")[:200],
+            "error_message": message,
+            "traceback": traceback[-TRACEBACK_CHARACTERS:],
+        },
+    )
+
+
+def of_stop(
+    error: StoppedEarly,
+    message: str,
+    *,
+    control: str,
+    kept: Kept,
+    in_worker: bool,
+    put_off: Callable[[datetime], dict[str, Any]] | None,
+) -> Ending:
+    """It was stopped.
+
+    Args:
+        control: what somebody asked for on the pages, if that is what stopped it.
+        in_worker: whether a worker did it, to whom it can be handed again.
+        put_off: gives what is stored of a run that is to go on at a later moment.
+    """
+    if isinstance(error, OutsideWindow) and put_off is not None and not control:
+        return Ending(Status.SCHEDULED, "stopped: window", {"note": message, **put_off(error.opens_at)})
+    if control == "pause":
+        # The error's own words are for a shell, where one runs it again.
+        status, message = Status.PAUSED, f"{kept.what}; “Resume…” lets this same run go on {kept.onwards}."
+    elif in_worker and control not in ("cancel", "force"):
+        # Not a person but the worker's end stopped it: it goes back into the queue.
+        status = Status.ENQUEUED
+        message = (
+            f"The worker that had it was asked to stop. {kept.what}; it goes on by itself {kept.onwards}, "
+            "as soon as a worker is free."
+        )
+    else:
+        status = Status.CANCELLED
+    why = error.reason if control == "force" else control or error.reason
+    return Ending(status, f"stopped: {why}", {"note": message})
+
+
+def of_rollback(*, forced: bool) -> Ending:
+    """The transaction that somebody else had around it did not commit."""
+    next_step = (
+        "What the ledger had of it stays as it was; mend the cause, and only another forced run does it again."
+        if forced
+        else "It is not recorded as applied; mend the cause and run it again."
+    )
+    said = f"The transaction around this run was rolled back, so nothing of it was kept. {next_step}"
+    return Ending(Status.FAILED, "rolled back", {"error_message": said})
+
+
+def _masked(value: Any, mask: Masker) -> Any:
+    """A sample row, with what must not be stored masked in its texts."""
+    if isinstance(value, dict):
+        return {key: _masked(item, mask) for key, item in value.items()}
+    if not isinstance(value, str):
+        return value
+    text = mask.lines(clean(value))
+    # Where it was cut, what is left may be the beginning of a secret.
+    return f"{mask.beginning(text[:-1])}…" if text.endswith("…") else text
