@@ -17,7 +17,7 @@ from .exceptions import BatchFailed, DataMigrationError, QuarantineNotEmpty, Sto
 from .keeping import Keeper
 from .leases import HeldLease
 from .progress import Progress
-from .reading import Reading, Watch
+from .reading import Reading
 from .reporting import Reporter
 from .samples import Sampler
 from .sizing import next_size
@@ -58,7 +58,8 @@ class BatchRun:
         self.commits = lease is not None and not connections[self.using].in_atomic_block
         asked = command.options.get("pause")
         self.pause = float(command.pause_seconds if asked is None else asked)
-        self._wishes_read_at = float("-inf")
+        # They come first with the checkpoint that it starts at.
+        self._wishes_read_at = time.monotonic()
         self._wished: int | None = None
         self.keeper = Keeper(command.migration_name, command.using, lease if self.commits else None, stop)
         # Whether every batch there is was done.
@@ -77,6 +78,8 @@ class BatchRun:
         if self.commits and self.command.options.get("restart"):
             self.forget()
         position = checkpoints.begin(self.command.migration_name, self.using, kept=self.commits)
+        if self.commits:
+            self.follow_wishes(*position.wishes)
         source: Source = self.command.make_source()
         source.begin(position.cursor)
         self.tell_start(position, source)
@@ -168,9 +171,9 @@ class BatchRun:
                 after.exhausted = True
             else:
                 batch, cursor = found
-                with self.sampler.around(batch), Watch(self.using, batch) as watch:
+                with self.sampler.around(batch), self.reading.watch.over(batch) as watch:
                     after = position.moved(cursor, self.perform(batch), size)
-                self.reading.note(batch, watch)
+                self.reading.note(batch)
                 stored = not (watch.is_empty and self.pause == 0 and self.keeper.can_wait())
             if stored:
                 self.keeper.store(after)
@@ -270,7 +273,7 @@ class BatchRun:
 
     def require_empty_quarantine(self, position: Position) -> None:
         """Applied means all rows: those set aside have to go through, or to be accepted by a person."""
-        left = quarantine.rows(self.command.migration_name, self.using) if self.commits else []
+        left = quarantine.rows(self.command.migration_name, self.using) if self.may_have_set_aside(position) else []
         if left:
             raise QuarantineNotEmpty(
                 f"{self.command.migration_name} is through with {position.rows} rows, but {len(left)} were set aside "
@@ -279,6 +282,10 @@ class BatchRun:
                 f'"manage.py custom_migrations quarantine {self.command.migration_name} --accept --reason TEXT" '
                 "and run it again."
             )
+
+    def may_have_set_aside(self, position: Position) -> bool:
+        """Whether this run, or one that it went on from, may have rows in the quarantine."""
+        return self.commits and (position.resumed or self.command.on_row_error == "quarantine")
 
     # Between batches.
 
@@ -345,15 +352,19 @@ class BatchRun:
             return self._wished
         self._wishes_read_at = time.monotonic()
         try:
-            size, pause = checkpoints.wishes(self.command.migration_name, self.using)
+            wishes = checkpoints.wishes(self.command.migration_name, self.using)
         except (OperationalError, InterfaceError):
             # The next batch meets the same trouble, and is tried again where that helps.
             return self._wished
+        self.follow_wishes(*wishes)
+        return self._wished
+
+    def follow_wishes(self, size: int | None, pause: float | None) -> None:
+        """Somebody wishes this batch size and this pause, or says nothing of it."""
         if pause is not None and pause != self.pause:
             self.reporter.message("info", f"Pause between batches set to {pause:g} s from outside.")
             self.pause = pause
         self._wished = size
-        return size
 
     def rest(self) -> None:
         """The pause between two batches."""

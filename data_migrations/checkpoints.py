@@ -8,7 +8,7 @@ from typing import Any
 from django.db import connections
 
 from . import databases
-from .exceptions import LeaseLost
+from .leases import HeldLease
 from .models import Checkpoint
 
 # What is written as it is; the cursor is written as JSON.
@@ -16,16 +16,11 @@ _COLUMNS = ("exhausted", "rows", "batches", "total", "batch_size")
 
 
 class Position:
-    """The checkpoint of one migration, as its run goes along.
+    """The checkpoint of one migration, as its run goes along."""
 
-    Args:
-        kept: whether it is stored; a dry run and a run inside somebody's transaction go along without.
-    """
-
-    def __init__(self, row: Checkpoint, using: str, kept: bool) -> None:
+    def __init__(self, row: Checkpoint, using: str) -> None:
         self.name = row.name
         self.using = using
-        self.kept = kept
         self.cursor: Any = json.loads(row.cursor) if row.cursor else None
         self.exhausted = row.exhausted
         self.rows = row.rows
@@ -33,6 +28,8 @@ class Position:
         self.total = row.total
         self.batch_size = row.batch_size
         self.resumed = row.batches > 0
+        # What a person asked for by the time it was read: the batch size, and the pause in seconds.
+        self.wishes = (row.wanted_batch_size, row.wanted_pause)
         self._update = _update(using)
 
     def moved(self, cursor: Any, rows: int, batch_size: int) -> Position:
@@ -45,16 +42,14 @@ class Position:
         position.batch_size = batch_size
         return position
 
-    def store(self) -> None:
-        """Write it, in the current transaction."""
-        if not self.kept:
-            return
+    def store(self, lease: HeldLease) -> None:
+        """Write it and make sure of the lease, in the current transaction.
+
+        Raises:
+            LeaseLost: somebody else has gone on from here, or begun anew.
+        """
         values = [getattr(self, column) for column in _COLUMNS]
-        with connections[self.using].cursor() as cursor:
-            cursor.execute(self._update, [json.dumps(self.cursor), *values, self.name])
-            if cursor.rowcount != 1:
-                # Somebody else has gone on from here, or begun anew.
-                raise LeaseLost()
+        lease.confirm_with(self._update, [json.dumps(self.cursor), *values, self.name])
 
 
 def _update(using: str) -> str:
@@ -74,14 +69,18 @@ def find(name: str, using: str) -> Checkpoint | None:
 
 
 def begin(name: str, using: str, *, kept: bool) -> Position:
-    """Where the run starts: at the stored checkpoint, or at the very beginning."""
+    """Where the run starts: at the stored checkpoint, or at the very beginning.
+
+    Args:
+        kept: whether there is to be one; a dry run and a run inside somebody's transaction go along without.
+    """
     row = find(name, using)
     if row is None:
-        now = databases.now(using)
-        row = Checkpoint(name=name, started_at=now, updated_at=now)
+        row = Checkpoint(name=name)
         if kept:
+            row.started_at = row.updated_at = databases.now(using)
             row.save(using=using)
-    return Position(row, using, kept)
+    return Position(row, using)
 
 
 def drop(name: str, using: str) -> bool:

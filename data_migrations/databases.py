@@ -90,7 +90,9 @@ def lock(model: type[Model], using: str, **lookup: Any) -> Any | None:
     rows = model._default_manager.using(using).filter(**lookup)
     if connection.vendor == "sqlite":
         field = next(iter(lookup))
-        rows.update(**{field: lookup[field]})
+        # A transaction that began as IMMEDIATE has the lock already.
+        if (getattr(connection, "transaction_mode", None) or "").upper() not in ("IMMEDIATE", "EXCLUSIVE"):
+            rows.update(**{field: lookup[field]})
         return rows.first()
     if connection.features.has_select_for_update_skip_locked:
         return rows.select_for_update(skip_locked=True).first()

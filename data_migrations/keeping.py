@@ -46,8 +46,7 @@ class Keeper:
     def store(self, position: Position) -> None:
         """Write the checkpoint and make sure of the lease, in the current transaction, as its last acts."""
         if self.lease is not None:
-            position.store()
-            self.lease.confirm()
+            position.store(self.lease)
 
     def note(self, position: Position, *, stored: bool) -> None:
         """The run is there, and what was done on the way is committed."""

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import copy
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connections, transaction
 from django.db.utils import Error, OperationalError
@@ -44,13 +45,15 @@ class HeldLease:
         # How the row looked before: who held it, and whether that run came to its end.
         self.previous = previous
         self.session = session
+        self.is_released = False
         self.heartbeat: Heartbeat | None = None
         quote = connections[using].ops.quote_name
-        # One statement that locks and compares, made once: each batch of a batched run sends it.
-        self._confirmation = (
-            f"UPDATE {quote(Lease._meta.db_table)} SET {quote('token')} = {quote('token')} "  # noqa: S608
-            f"WHERE {quote('name')} = %s AND {quote('token')} = %s AND {quote('owner')} = %s"
-        )
+        table, column = quote(Lease._meta.db_table), quote("token")
+        # Made once: each batch of a batched run sends them.
+        ours = f"{quote('name')} = %s AND {column} = %s AND {quote('owner')} = %s"
+        # One statement that locks and compares.
+        self._confirmation = f"UPDATE {table} SET {column} = {column} WHERE {ours}"  # noqa: S608
+        self._look = f"SELECT 1 FROM {table} WHERE {ours}"  # noqa: S608
 
     def announce(self, session: str) -> None:
         """Make known at once which database session does the work, so that a takeover can end it.
@@ -71,9 +74,36 @@ class HeldLease:
             LeaseLost: somebody took it over.
         """
         with connections[self.using].cursor() as cursor:
-            cursor.execute(self._confirmation, [self.name, self.token, self.owner])
+            cursor.execute(self._confirmation, self._identity)
             if cursor.rowcount != 1:
                 raise LeaseLost()
+
+    def confirm_with(self, update: str, values: list[Any]) -> None:
+        """Send an UPDATE of one row and ``confirm``, both or neither, in as few statements as the database needs.
+
+        Raises:
+            LeaseLost: somebody took the lease over, or has that row taken away.
+        """
+        vendor = connections[self.using].vendor
+        apart = False
+        if vendor == "sqlite":
+            # Whoever writes has its one write lock until the commit, so that a look is enough.
+            update, values = f"{update} AND EXISTS ({self._look})", [*values, *self._identity]
+        elif vendor == "postgresql":
+            fence = f"WITH fence AS ({self._confirmation} RETURNING 1)"
+            update, values = f"{fence} {update} AND EXISTS (SELECT 1 FROM fence)", [*self._identity, *values]  # noqa: S608
+        else:
+            apart = True
+        with connections[self.using].cursor() as cursor:
+            cursor.execute(update, values)
+            if cursor.rowcount != 1:
+                raise LeaseLost()
+        if apart:
+            self.confirm()
+
+    @property
+    def _identity(self) -> list[Any]:
+        return [self.name, self.token, self.owner]
 
     def take_write_lock(self) -> None:
         """On SQLite take its one write lock as a transaction's first act.
@@ -89,6 +119,10 @@ class HeldLease:
         Lease.objects.using(self.using).filter(name=self.name, token=self.token, owner=self.owner).update(
             owner="", session="", expires_at=None, unfinished=unfinished
         )
+        transaction.on_commit(self._note_release, using=self.using)
+
+    def _note_release(self) -> None:
+        self.is_released = True
 
     def renew(self) -> bool:
         """Move the expiry on. False when the lease is lost."""
@@ -198,7 +232,7 @@ def hold(
         with stop.shield(commits=False):
             if lease.heartbeat is not None:
                 lease.heartbeat.end()
-            if not inside:
+            if not inside and not lease.is_released:
                 _release_quietly(lease, unfinished=keeps_partial_work)
 
 
@@ -235,7 +269,8 @@ def _wait_for(
         stop.check()
 
 
-def _ensure_row(name: str, using: str) -> None:
+def ensure_row(name: str, using: str) -> None:
+    """Make the row of a migration that is run for the first time."""
     rows = Lease.objects.using(using)
     if not rows.filter(name=name).exists():
         rows.bulk_create([Lease(name=name)], ignore_conflicts=True)
@@ -253,7 +288,7 @@ def _take(name: str, using: str, keeps_partial_work: bool) -> HeldLease | Holder
     """Take the lease in a transaction of its own, or say who has it."""
     try:
         with databases.short_lock_waits(using):
-            _ensure_row(name, using)
+            ensure_row(name, using)
             with transaction.atomic(using=using):
                 row = databases.lock(Lease, using, name=name)
                 if row is None:
@@ -296,7 +331,7 @@ def _lock_in_transaction(name: str, using: str, keeps_partial_work: bool) -> Hel
     try:
         # A savepoint: on PostgreSQL going back to it also lets go of the lock, so that one can wait.
         with databases.short_lock_waits(using), transaction.atomic(using=using):
-            _ensure_row(name, using)
+            ensure_row(name, using)
             row = databases.lock(Lease, using, name=name)
             if row is None:
                 raise _Busy(_peek(name, using), "")

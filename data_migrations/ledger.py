@@ -9,7 +9,7 @@ from django.db import connections, transaction
 
 from . import databases, registry
 from .exceptions import AlreadyRunning, LedgerMissing
-from .leases import is_live
+from .leases import ensure_row, is_live
 from .models import AppliedMigration, AppliedSource, Checkpoint, Event, Lease, LedgerEvent, QuarantinedRow
 from .reporting import Door
 
@@ -105,7 +105,8 @@ def record(
         "affected_rows": affected_rows,
         "checksum": checksum,
     }
-    with transaction.atomic(using=using):
+    # All or nothing goes for what is around it as well, which needs no savepoint.
+    with transaction.atomic(using=using, savepoint=False):
         row = AppliedMigration.objects.using(using).select_for_update().filter(name=name).first()
         if row is None:
             row = AppliedMigration.objects.using(using).create(name=name, **values)
@@ -204,9 +205,7 @@ def note_accepted(name: str, rows: int, *, using: str, by: str, reason: str, doo
 
 def _require_idle(name: str, using: str) -> Lease:
     """Lock the lease row to the end of the transaction, so that no run starts under our hands."""
-    rows = Lease.objects.using(using)
-    if not rows.filter(name=name).exists():
-        rows.bulk_create([Lease(name=name)], ignore_conflicts=True)
+    ensure_row(name, using)
     row = databases.lock(Lease, using, name=name)
     if row is None or is_live(row, databases.now(using)):
         holder = row.holder if row is not None else "another transaction"

@@ -34,6 +34,10 @@ def started(pid: int) -> str:
     return "" if fields[0] in "ZX" else fields[19]
 
 
+# By its number, since a fork is a process of its own.
+_started_here = cache(started)
+
+
 @dataclass(frozen=True)
 class Process:
     """A process, named so that its number being used again is noticed."""
@@ -46,7 +50,7 @@ class Process:
     @classmethod
     def current(cls) -> Process:
         """The process that asks."""
-        return cls(socket.gethostname(), machine(), os.getpid(), started(os.getpid()))
+        return cls(socket.gethostname(), machine(), os.getpid(), _started_here(os.getpid()))
 
     @property
     def is_gone(self) -> bool:

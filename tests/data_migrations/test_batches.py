@@ -186,6 +186,18 @@ def test_quarantined_rows_are_tried_again_and_only_they(many, run):
     assert ledger.is_applied(POISON, "default")
 
 
+def test_rows_set_aside_stay_so_for_a_command_that_sets_none_aside_any_more(many, run, monkeypatch):
+    from tests.testapp.management.commands.batch_poison import Command
+
+    ItemFactory(name="poison 1")
+    with pytest.raises(QuarantineNotEmpty):
+        run("batch_poison")
+    monkeypatch.setattr(Command, "on_row_error", "fail")
+    with pytest.raises(QuarantineNotEmpty, match="1 were set aside"):
+        run("batch_poison")
+    assert not ledger.is_applied(POISON, "default")
+
+
 def test_accepted_rows_do_not_stand_in_the_way(many, run):
     ItemFactory(name="poison 1")
     with pytest.raises(QuarantineNotEmpty):
@@ -352,8 +364,8 @@ def test_a_checkpoint_that_cannot_be_written_undoes_its_batch(many, amounts, mon
 
     original = Position.store
 
-    def store(self):
-        original(self)
+    def store(self, lease):
+        original(self, lease)
         if self.batches == 4:
             raise RuntimeError("killed here")
 
@@ -381,11 +393,11 @@ def test_a_process_that_dies_before_it_wrote_the_checkpoint_leaves_no_batch_behi
         finally:
             connection.close()
 
-    def store(self):
+    def store(self, lease):
         thread = threading.Thread(target=look)
         thread.start()
         thread.join()
-        original(self)
+        original(self, lease)
 
     monkeypatch.setattr(Position, "store", store)
     command()

@@ -7,12 +7,13 @@ import time
 from datetime import timedelta
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
 
 from data_migrations import databases, leases
 from data_migrations.exceptions import AlreadyRunning, LeaseLost
 from data_migrations.models import Lease
 from data_migrations.stopping import StopFlag, StopRequested
+from tests import databases as databases_of_tests
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
@@ -195,3 +196,48 @@ def test_inside_a_transaction_a_live_holder_is_not_disturbed():
     with transaction.atomic(), pytest.raises(AlreadyRunning), hold(timeout=0.05):
         pass
     assert Lease.objects.get().token == 7
+
+
+def test_a_release_that_was_rolled_back_is_made_again():
+    with hold() as lease:
+        with pytest.raises(ZeroDivisionError), transaction.atomic():
+            lease.release()
+            raise ZeroDivisionError
+        assert Lease.objects.get().owner == lease.owner
+    assert Lease.objects.get().owner == ""
+
+
+def test_a_lease_is_released_once(monkeypatch):
+    again = []
+    monkeypatch.setattr(leases, "_release_quietly", lambda lease, unfinished: again.append(lease))
+    with hold() as lease:
+        with transaction.atomic():
+            lease.release()
+        assert Lease.objects.get().owner == ""
+    assert again == []
+
+
+@pytest.mark.skipif(databases_of_tests.chosen() != "sqlite", reason="SQLite only")
+@pytest.mark.parametrize("mode", [None, "DEFERRED", "immediate", "EXCLUSIVE"])
+def test_a_locked_row_is_sqlites_write_lock_however_its_transactions_begin(monkeypatch, mode):
+    Lease.objects.create(name=NAME)
+    connection.ensure_connection()
+    monkeypatch.setattr(connections["default"], "transaction_mode", mode)
+    refused = []
+
+    def write():
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("PRAGMA busy_timeout = 0")
+            Lease.objects.update(token=5)
+        except OperationalError as error:
+            refused.append(str(error))
+        finally:
+            connection.close()
+
+    with transaction.atomic():
+        assert databases.lock(Lease, "default", name=NAME).name == NAME
+        other = threading.Thread(target=write)
+        other.start()
+        other.join()
+    assert refused == ["database is locked"]

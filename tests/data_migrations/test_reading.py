@@ -13,6 +13,7 @@ from django.db.utils import DatabaseError, OperationalError
 from data_migrations import checkpoints, executor, keeping, reading
 from data_migrations.checkpoints import Position
 from data_migrations.exceptions import BatchFailed, LeaseLost, MigrationFailed, StoppedEarly
+from data_migrations.leases import HeldLease
 from data_migrations.management.commands.base import BatchedCommand
 from data_migrations.models import Lease
 from data_migrations.stopping import StopFlag
@@ -46,8 +47,8 @@ def stored(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     numbers: list[int] = []
     original = Position.store
 
-    def store(self: Position) -> None:
-        original(self)
+    def store(self: Position, lease: HeldLease) -> None:
+        original(self, lease)
         numbers.append(self.batches)
 
     monkeypatch.setattr(Position, "store", store)
@@ -191,8 +192,8 @@ def test_what_is_written_after_reading_commits_with_the_place_behind_all_of_it(
 
     original = Position.store
 
-    def store(self: Position) -> None:
-        original(self)
+    def store(self: Position, lease: HeldLease) -> None:
+        original(self, lease)
         if self.batches == 9:
             raise RuntimeError("killed here")
 
