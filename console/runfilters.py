@@ -22,14 +22,17 @@ class ValuesFilter(SimpleListFilter):
     column: str
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:
-        """The values, by name."""
+        """The values, by name; none, which hides the filter, where all runs have the same one."""
         rows = _recent(request)
-        if len(rows) == RECENT:
+        are_all = len(rows) < RECENT
+        if not are_all:
             self.title = f"{self.title} of the newest {RECENT:,} runs"
         values = dict.fromkeys(row[_COLUMNS.index(self.column)] for row in rows)
         newest = [value for value in values if value][:MOST_CHOICES]
-        if (chosen := self.value()) and chosen not in newest:
-            newest.append(chosen)
+        if chosen := self.value():
+            newest = [*dict.fromkeys([*newest, chosen])]
+        elif are_all and len(values) < 2:
+            return []
         return [(value, value) for value in sorted(newest)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:

@@ -183,6 +183,18 @@ def test_filters_offer_what_the_newest_runs_have_and_keep_what_was_chosen(
     assert "?by=long-gone" in chosen
 
 
+def test_a_filter_is_offered_only_where_there_is_something_to_choose(client_of_ana: Client) -> None:
+    a_run(database="default", requested_by="ben")
+    a_run(database="default", requested_by="cleo")
+    html = shown(client_of_ana)
+    assert "?by=ben" in html
+    assert "?database=" not in html
+    # What an address says is shown, so that it can be taken back.
+    assert "?database=other" in shown(client_of_ana, "?database=other")
+    a_run(database="other")
+    assert "?database=other" in shown(client_of_ana)
+
+
 def test_the_last_run_of_each_is_the_newest_of_its_database_and_found_through_the_index() -> None:
     a_run()
     newest = a_run(status="failed")
