@@ -83,8 +83,8 @@ class BatchRun:
         source: Source = self.command.make_source()
         source.begin(position.cursor)
         self.tell_start(position, source)
-        if position.resumed and self.commits:
-            self.retry_quarantined()
+        if position.resumed and self.lease is not None:
+            self.retry_quarantined(self.lease)
         if position.total is None:
             position.total = source.count()
         self.reading = Reading(self.using, source, allowed=self.commits and not self.command.works_elsewhere)
@@ -247,15 +247,13 @@ class BatchRun:
     def forget(self) -> None:
         """Begin anew: rows that were set aside come again with all the others, and must not be tried twice."""
         with transaction.atomic(using=self.using):
-            checkpoints.drop(self.command.migration_name, self.using)
-            name = self.command.migration_name
-            quarantine.release(name, self.using, quarantine.keys(name, self.using))
+            checkpoints.forget(self.command.migration_name, self.using)
             assert self.lease is not None
             self.lease.confirm()
 
     # Quarantine.
 
-    def retry_quarantined(self) -> None:
+    def retry_quarantined(self, lease: HeldLease) -> None:
         """Try the rows again that an earlier run set aside; those that go through leave the quarantine."""
         name = self.command.migration_name
         keys = quarantine.keys(name, self.using)
@@ -267,8 +265,7 @@ class BatchRun:
             _, poison = quarantine.sift(keys, lambda some: self.counted(batch_for(some)), self.is_fatal, self.using)
             still = [key for key, _ in poison]
             quarantine.release(name, self.using, [key for key in keys if key not in still])
-            assert self.lease is not None
-            self.lease.confirm()
+            lease.confirm()
         self.reporter.message("info", f"{len(keys) - len(poison)} of them went through, {len(poison)} did not.")
 
     def require_empty_quarantine(self, position: Position) -> None:
@@ -285,7 +282,8 @@ class BatchRun:
 
     def may_have_set_aside(self, position: Position) -> bool:
         """Whether this run, or one that it went on from, may have rows in the quarantine."""
-        return self.commits and (position.resumed or self.command.on_row_error == "quarantine")
+        sets_aside = self.commits and self.command.on_row_error == "quarantine"
+        return self.lease is not None and (position.resumed or sets_aside)
 
     # Between batches.
 

@@ -9,7 +9,7 @@ from django.db import connections
 
 from . import databases
 from .leases import HeldLease
-from .models import Checkpoint
+from .models import Checkpoint, QuarantinedRow
 
 # What is written as it is; the cursor is written as JSON.
 _COLUMNS = ("exhausted", "rows", "batches", "total", "batch_size")
@@ -87,6 +87,12 @@ def drop(name: str, using: str) -> bool:
     """Forget the checkpoint, in the current transaction if there is one; the next run starts at the beginning."""
     deleted, _ = Checkpoint.objects.using(using).filter(name=name).delete()
     return bool(deleted)
+
+
+def forget(name: str, using: str) -> None:
+    """Forget all that the next run would go on from: the checkpoint, and rows set aside that nobody accepted."""
+    drop(name, using)
+    QuarantinedRow.objects.using(using).filter(name=name, accepted_at=None).delete()
 
 
 def wishes(name: str, using: str) -> tuple[int | None, float | None]:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.db import connections, transaction
 
-from . import databases, registry
+from . import checkpoints, databases, registry
 from .exceptions import AlreadyRunning, LedgerMissing
 from .leases import ensure_row, is_live
 from .models import AppliedMigration, AppliedSource, Checkpoint, Event, Lease, LedgerEvent, QuarantinedRow
@@ -197,6 +197,16 @@ def unmark(names: Iterable[str], *, using: str, by: str, reason: str = "", door:
     return unmarked
 
 
+def settle(name: str, using: str) -> None:
+    """Drop what an unfinished run left to go on with.
+
+    Raises:
+        AlreadyRunning: it is being run now.
+    """
+    with transaction.atomic(using=using):
+        _settle(_require_idle(name, using), using)
+
+
 def note_accepted(name: str, rows: int, *, using: str, by: str, reason: str, door: Door = Door.MARKED) -> None:
     """Write into the history that somebody takes quarantined rows as they are, in the current transaction."""
     words = f"{rows} quarantined row{'s' if rows > 1 else ''}: {reason}"
@@ -219,8 +229,7 @@ def _settle(row: Lease, using: str) -> None:
     """An interrupted run is settled by a person's word: what it left to go on with is dropped."""
     row.owner, row.session, row.expires_at, row.unfinished = "", "", None, False
     row.save(using=using)
-    Checkpoint.objects.using(using).filter(name=row.name).delete()
-    QuarantinedRow.objects.using(using).filter(name=row.name, accepted_at=None).delete()
+    checkpoints.forget(row.name, using)
 
 
 def _note(

@@ -121,7 +121,9 @@ class PreparedQuery:
         with connection.cursor() as cursor:
             cursor.execute(self._statement.sql, self._statement.params((key,)))
             found = cursor.fetchall()
-        rows: Iterable[Values] = found if self._is_plain else self._compiler.results_iter([found], tuple_expected=True)
+        if self._is_plain and found and type(found[0]) is tuple:
+            return found
+        rows: Iterable[Values] = self._compiler.results_iter([found], tuple_expected=True)
         return rows
 
     def _prepare(self, *keys: Any) -> None:
@@ -133,7 +135,7 @@ class PreparedQuery:
                 sql, params = self._compiler.as_sql()
                 sent.append(Sent(sql, params, (key,)))
             self._statement = Statement(self._compiler.using, self._key_field, *sent)
-            # Where the driver's values are those of the fields there is nothing more to make of them.
+            # Where the driver's values are those of the fields there is no more to be made of them.
             self._is_plain = not self._compiler.get_converters(
                 [column for column, *_ in self._compiler.select[: self._compiler.col_count]]
             )

@@ -34,8 +34,9 @@ def started(pid: int) -> str:
     return "" if fields[0] in "ZX" else fields[19]
 
 
-# By its number, since a fork is a process of its own.
+# By its number, and a fork forgets those of its forebears: the number of one that is gone may be its own.
 _started_here = cache(started)
+os.register_at_fork(after_in_child=_started_here.cache_clear)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .batches import AheadBatch, Batch, LoadAgain, QuerysetBatch, QuerysetSource, Source
 
@@ -36,8 +37,7 @@ class Watch:
 
     def __init__(self, using: str) -> None:
         self._connection = connections[using]
-        # What is done in another database is not undone with the batch, so it must not be done again without need.
-        self._all = [connections[alias] for alias in connections]
+        self._all: list[BaseDatabaseWrapper] = []
         self._batch: Batch | None = None
         self._failed: LoadAgain | None = None
         self.is_silent = True
@@ -45,6 +45,9 @@ class Watch:
 
     def over(self, batch: Batch) -> Watch:
         """The same for the next batch, as a context manager."""
+        # What is done in another database is not undone with the batch, so it must not be done again without need.
+        # There may be more of them than there were: some sites make those of a tenant known when they are needed.
+        self._all = [connections[alias] for alias in connections]
         self._batch = batch
         self._failed = None
         self.is_silent, self.is_empty = True, False

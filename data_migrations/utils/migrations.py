@@ -17,7 +17,7 @@ from django.db.migrations.state import ProjectState
 
 from .. import arguments, executor, ledger, registry, stopping, windows
 from ..exceptions import DataMigrationError, LedgerMissing, Misconfigured
-from ..models import Event
+from ..execution import Execution, Turn
 from ..progress import Progress
 from ..reporting import Door, Outcome
 from ..stopping import StopFlag
@@ -101,19 +101,20 @@ class RunDataMigration(Operation):
         if not self._is_for(app_label, schema_editor):
             return
         command = self._command(app_label)
+        using = schema_editor.connection.alias
         if command.is_reversible():
             self._run(app_label, schema_editor, from_state, reverse=True)
-            return
-        using = schema_editor.connection.alias
-        ledger.require_tables(using)
-        ledger.remove(
-            command.migration_name,
-            using=using,
-            by=current_actor(),
-            door=Door.MIGRATE,
-            reason=f"{app_label} migrated backwards; the command has no reverse_migration",
-            event=Event.UNMARKED,
-        )
+        else:
+            ledger.require_tables(using)
+            ledger.unmark(
+                [command.migration_name],
+                using=using,
+                by=current_actor(),
+                door=Door.MIGRATE,
+                reason=f"{app_label} migrated backwards; the command has no reverse_migration",
+            )
+        # What comes next may take away the very columns that an unfinished run has filled so far.
+        ledger.settle(command.migration_name, using)
 
     def _is_for(self, app_label: str, schema_editor: BaseDatabaseSchemaEditor) -> bool:
         if schema_editor.collect_sql:
@@ -248,7 +249,7 @@ class run_once:
             "lock_timeout": lock_timeout,
             "reason": reason,
         }
-        self._stack: list[tuple[ExitStack, executor.Execution, executor.Turn]] = []
+        self._stack: list[tuple[ExitStack, Execution, Turn]] = []
 
     def __enter__(self) -> bool:
         request = RunRequest(by=current_actor(), door=Door.CODE, **self.options)

@@ -198,6 +198,41 @@ def test_rows_set_aside_stay_so_for_a_command_that_sets_none_aside_any_more(many
     assert not ledger.is_applied(POISON, "default")
 
 
+def test_rows_set_aside_hold_up_a_django_migration_as_well(many, run, amounts):
+    ItemFactory(name="poison 1")
+    with pytest.raises(QuarantineNotEmpty):
+        run("batch_poison")
+    with pytest.raises(QuarantineNotEmpty, match="1 were set aside"), transaction.atomic():
+        command("batch_poison")
+    assert not ledger.is_applied(POISON, "default")
+    # Once it is mended it is tried again there, too, and kept with the transaction.
+    Item.objects.filter(name="poison 1").update(name="healed 1")
+    with transaction.atomic():
+        command("batch_poison")
+    assert ledger.is_applied(POISON, "default")
+    assert set(amounts()) == {1}
+    assert quarantine.rows(POISON, "default") == []
+
+
+def test_what_is_reversed_begins_anew(many, run, monkeypatch):
+    from tests.testapp.management.commands.batch_poison import Command
+
+    def reverse(self, dry_run=False):
+        Item.objects.update(amount=0)
+
+    monkeypatch.setattr(Command, "reverse_migration", reverse)
+    run("batch_poison")
+    row = Item.objects.order_by("pk")[50]
+    Item.objects.filter(pk=row.pk).update(name="poison 1")
+    with pytest.raises(QuarantineNotEmpty):
+        run("batch_poison", "--force")
+    run("batch_poison", "--reverse")
+    Item.objects.filter(pk=row.pk).update(name="healed 1")
+    run("batch_poison")
+    assert set(Item.objects.values_list("amount", flat=True)) == {1}
+    assert ledger.is_applied(POISON, "default")
+
+
 def test_accepted_rows_do_not_stand_in_the_way(many, run):
     ItemFactory(name="poison 1")
     with pytest.raises(QuarantineNotEmpty):
@@ -434,13 +469,13 @@ def test_a_restart_whose_lease_was_taken_drops_nothing(many, monkeypatch):
 
     with pytest.raises(BatchFailed):
         command(values={"fail_at": 4})
-    original = quarantine.keys
+    original = checkpoints.forget
 
     def steal(*args):
         Lease.objects.filter(name=INCREMENT).update(token=77, owner="somebody else")
-        return original(*args)
+        original(*args)
 
-    monkeypatch.setattr(quarantine, "keys", steal)
+    monkeypatch.setattr(checkpoints, "forget", steal)
     from django.core.management import call_command
 
     with pytest.raises(LeaseLost):

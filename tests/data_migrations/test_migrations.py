@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,9 +16,16 @@ from django.db.migrations.state import ModelState, ProjectState
 from django.db.migrations.writer import MigrationWriter
 from django.db.utils import OperationalError, ProgrammingError
 
-from data_migrations import ledger
-from data_migrations.exceptions import InvalidArgument, LedgerMissing, Misconfigured, UnknownMigration
-from data_migrations.models import Event
+from data_migrations import checkpoints, databases, ledger
+from data_migrations.exceptions import (
+    AlreadyRunning,
+    InvalidArgument,
+    LedgerMissing,
+    Misconfigured,
+    StoppedEarly,
+    UnknownMigration,
+)
+from data_migrations.models import Checkpoint, Event, Lease
 from data_migrations.reporting import Door
 from data_migrations.utils.migrations import RunDataMigration
 from tests.testapp.models import Item
@@ -26,6 +34,7 @@ pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
 INCREMENT = "increment_items_2026_01_01"
 REVERSIBLE = "reversible_v2_2026_01_06"
+BATCHED = "batch_increment_2026_02_01"
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +73,13 @@ def apply(operation: RunDataMigration, *, atomic: bool = True, collect_sql: bool
     return editor.collected_sql if collect_sql else []
 
 
+def backwards(operation: RunDataMigration, *, atomic: bool = True) -> None:
+    """Undo one operation as a Django migration of the testapp would."""
+    state = historical_state()
+    with connection.schema_editor(atomic=atomic) as editor:
+        operation.database_backwards("testapp", editor, state, state)
+
+
 def test_forwards_runs_it_once_with_its_record(items, amounts, capsys):
     migrate("0002")
     assert amounts() == [1, 1, 1]
@@ -94,6 +110,44 @@ def test_backwards_reverses_where_it_can(items, amounts):
     migrate("0002")
     assert amounts() == [1, 1, 1]
     assert not ledger.is_applied(REVERSIBLE, "default")
+
+
+@pytest.mark.parametrize("applied", [True, False])
+@pytest.mark.parametrize("reversible", [True, False])
+def test_backwards_drops_what_an_unfinished_run_would_go_on_from(items, amounts, monkeypatch, applied, reversible):
+    from tests.testapp.management.commands.batch_increment import Command
+
+    if reversible:
+        monkeypatch.setattr(Command, "reverse_migration", lambda self, dry_run=False: None)
+    operation = RunDataMigration("batch_increment")
+    if applied:
+        apply(operation)
+    with pytest.raises(StoppedEarly):
+        call_command("batch_increment", "--force", "--batch-size=1", "--limit-batches=2", verbosity=0)
+    assert checkpoints.find(BATCHED, "default").rows == 2
+    backwards(operation)
+    # What the Django migrations before it do backwards may take away what was done so far.
+    Item.objects.update(amount=0)
+    apply(operation)
+    assert amounts() == [1, 1, 1]
+    assert ledger.is_applied(BATCHED, "default")
+
+
+@pytest.mark.parametrize("reversible", [True, False])
+def test_backwards_waits_for_nobody_and_drops_nothing_under_a_run(items, monkeypatch, reversible):
+    from tests.testapp.management.commands.batch_increment import Command
+
+    if reversible:
+        monkeypatch.setattr(Command, "reverse_migration", lambda self, dry_run=False: None)
+    now = databases.now("default")
+    Lease.objects.create(
+        name=BATCHED, owner="f" * 32, token=7, host="elsewhere", machine="m", pid=1, pid_started="1",
+        acquired_at=now, expires_at=now + timedelta(seconds=60),
+    )  # fmt: skip
+    Checkpoint.objects.create(name=BATCHED, batches=1, rows=10, started_at=now, updated_at=now)
+    with pytest.raises(AlreadyRunning, match=r"elsewhere \(pid 1"):
+        backwards(RunDataMigration("batch_increment"))
+    assert checkpoints.find(BATCHED, "default").rows == 10
 
 
 def test_the_work_sees_historical_models(items, amounts, monkeypatch):

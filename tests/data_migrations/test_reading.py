@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +29,10 @@ NAME = "reading_2026_03_01"
 # Batches that only read are told from others where the driver tells an empty transaction.
 TELLS = connection.vendor in ("sqlite", "postgresql")
 needs_telling = pytest.mark.skipif(not TELLS, reason="here each batch is locked and stored")
+
+
+class Killed(BaseException):
+    """Stands for a SIGKILL, with what comes after it left out."""
 
 
 @pytest.fixture(autouse=True)
@@ -213,9 +219,6 @@ def test_what_is_written_after_reading_commits_with_the_place_behind_all_of_it(
 def test_a_kill_while_it_reads_leaves_the_place_of_the_last_writer(
     amounts: Callable[[], list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Killed(BaseException):
-        pass
-
     def perform(self: Any, batch: Any) -> None:
         for item in batch:
             item.amount += 1
@@ -231,6 +234,63 @@ def test_a_kill_while_it_reads_leaves_the_place_of_the_last_writer(
     assert checkpoints.find(NAME, "default").rows == 40
     go(read)
     assert amounts() == [1] * 10 + [0] * 90
+
+
+def test_what_is_done_in_a_database_that_becomes_known_on_the_way_is_not_done_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: Counter[int] = Counter()
+    killed: list[int] = []
+
+    def perform(self: Any, batch: Any) -> None:
+        keys = [item.pk for item in batch]
+        # As sites do that have a database for each tenant.
+        connections.databases.setdefault("tenant", dict(connections.databases["other"]))
+        if batch.number == 8 and not killed:
+            killed.append(8)
+            raise Killed
+        # Django's tests forbid databases that they do not know.
+        if connections["tenant"].connection is None:
+            connections["tenant"].connect()
+        with connections["tenant"].cursor() as cursor:
+            cursor.execute("SELECT 1")
+        done.update(keys)
+
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(keeping.Keeper, "catch_up", lambda self: None)
+            with pytest.raises(MigrationFailed, match="Killed"):
+                go(perform)
+        go(perform)
+    finally:
+        connections["tenant"].close()
+        del connections["tenant"]
+        del connections.databases["tenant"]
+    assert len(done) == 100
+    assert set(done.values()) == {1}
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="Python's own driver has it")
+def test_rows_that_a_site_has_its_driver_give_in_another_form_are_the_same_rows(
+    amounts: Callable[[], list[int]],
+) -> None:
+    batches: list[int] = []
+
+    def perform(self: Any, batch: Any) -> None:
+        batches.append(batch.number)
+        for item in batch:
+            item.amount += 1
+        if batch.number > 5:
+            batch.save(["amount"])
+
+    connection.ensure_connection()
+    connection.connection.row_factory = sqlite3.Row
+    try:
+        go(perform)
+    finally:
+        connection.connection.row_factory = None
+    assert amounts() == [0] * 50 + [1] * 50
+    assert batches == list(range(1, 11))
 
 
 def save_all(self: Any, batch: Any) -> None:
@@ -425,9 +485,6 @@ def test_querysets_of_every_kind_are_gone_through_once(queryset: str, amounts: C
 def test_what_waits_for_the_commit_is_done_once_although_there_is_a_kill(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[int] = []
     kills = [8]
-
-    class Killed(BaseException):
-        pass
 
     def perform(self: Any, batch: Any) -> None:
         first = batch.items[0].pk
