@@ -212,6 +212,34 @@ def check_dependencies(app_configs: Any, **kwargs: Any) -> list[checks.CheckMess
     return found
 
 
+@checks.register("data_migrations")
+def check_isolation(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """No PostgreSQL database keeps one snapshot for a transaction, in which the lease is renewed by another session."""
+    return [
+        checks.Warning(
+            f"The database {alias!r} works at an isolation level above READ COMMITTED: a data migration whose "
+            "transaction takes longer than HEARTBEAT_SECONDS would fail in the end, with nothing kept.",
+            hint="Leave isolation_level out of its OPTIONS, or give data migrations an alias of its own without it.",
+            id="data_migrations.W004",
+        )
+        for alias in connections
+        if connections[alias].vendor == "postgresql" and _is_above_read_committed(connections[alias].settings_dict)
+    ]
+
+
+def _is_above_read_committed(settings_dict: Mapping[str, Any]) -> bool:
+    # Only where there is PostgreSQL: it imports the driver, and each of the two has numbers of its own.
+    from django.db.backends.postgresql.psycopg_any import IsolationLevel
+
+    options = settings_dict.get("OPTIONS", {})
+    level = options.get("isolation_level")
+    names = {"REPEATABLE_READ", "SERIALIZABLE"}
+    if level in [one for one in IsolationLevel if one.name in names]:
+        return True
+    asked = re.search(r"default_transaction_isolation\s*=\s*'?(\w+)", str(options.get("options", "")))
+    return level is None and asked is not None and asked[1].upper() in {"REPEATABLE", "SERIALIZABLE"}
+
+
 def circles(graph: Mapping[str, Sequence[str]]) -> list[list[str]]:
     """Every circle in a graph once, each as the names along it with the first again at its end."""
     found: dict[frozenset[str], list[str]] = {}

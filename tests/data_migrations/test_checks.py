@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from django.core.checks import run_checks
+from django.db.backends.postgresql.psycopg_any import IsolationLevel
 
+from data_migrations import checks
 from data_migrations.checks import CONVENTION, circles
 
 
@@ -70,6 +74,27 @@ def test_limits_that_work(settings):
         }
     }
     assert messages() == {}
+
+
+@pytest.mark.parametrize(
+    ("vendor", "options", "warned"),
+    [
+        ("postgresql", {}, False),
+        ("postgresql", {"isolation_level": IsolationLevel.READ_COMMITTED}, False),
+        ("postgresql", {"isolation_level": IsolationLevel.REPEATABLE_READ}, True),
+        ("postgresql", {"isolation_level": int(IsolationLevel.SERIALIZABLE)}, True),
+        ("postgresql", {"options": "-c default_transaction_isolation=serializable"}, True),
+        ("postgresql", {"options": r"-c default_transaction_isolation=repeatable\ read"}, True),
+        ("postgresql", {"options": r"-c default_transaction_isolation=read\ committed"}, False),
+        # InnoDB's locking reads see what is committed now, whatever the snapshot is.
+        ("mysql", {"isolation_level": "repeatable read"}, False),
+    ],
+)
+def test_an_isolation_level_at_which_a_renewed_lease_stops_the_commit(monkeypatch, vendor, options, warned):
+    database = SimpleNamespace(vendor=vendor, settings_dict={"OPTIONS": options})
+    monkeypatch.setattr(checks, "connections", {"default": database})
+    found = [message.id for message in checks.check_isolation(None)]
+    assert found == ["data_migrations.W004"] * warned
 
 
 @pytest.mark.parametrize(
