@@ -500,7 +500,8 @@ def dead_database(alias: str) -> Iterator[None]:
 
 
 def test_a_dead_database_is_said_and_holds_nobody_up(seen: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "ANSWER_SECONDS", 0.5)
+    # Those that are alive have to answer within it, however busy the machine is.
+    monkeypatch.setattr(probe, "ANSWER_SECONDS", 3)
     with dead_database("warehouse"):
         # Without limits this does not come back.
         found = {result.id: result for result in health.report().results}
@@ -529,6 +530,7 @@ def test_threads_do_not_pile_up_behind_a_dead_database(seen: None, monkeypatch: 
     finally:
         hold.set()
         first.join()
+    monkeypatch.setattr(probe, "ANSWER_SECONDS", 60)
     assert probe.ask_all(["other"])["other"].error == ""
 
 
