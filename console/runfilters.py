@@ -31,7 +31,7 @@ class ValuesFilter(SimpleListFilter):
         newest = [value for value in values if value][:MOST_CHOICES]
         if chosen := self.value():
             newest = [*dict.fromkeys([*newest, chosen])]
-        elif are_all and len(values) < 2:
+        elif are_all and len(newest) < 2:
             return []
         return [(value, value) for value in sorted(newest)]
 

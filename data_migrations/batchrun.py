@@ -84,7 +84,7 @@ class BatchRun:
         source.begin(position.cursor)
         self.tell_start(position, source)
         if position.resumed and self.lease is not None:
-            self.retry_quarantined(self.lease)
+            self.retry_quarantined(position, self.lease)
         if position.total is None:
             position.total = source.count()
         self.reading = Reading(self.using, source, allowed=self.commits and not self.command.works_elsewhere)
@@ -253,8 +253,8 @@ class BatchRun:
 
     # Quarantine.
 
-    def retry_quarantined(self, lease: HeldLease) -> None:
-        """Try the rows again that an earlier run set aside; those that go through leave the quarantine."""
+    def retry_quarantined(self, position: Position, lease: HeldLease) -> None:
+        """Try the rows again that an earlier run set aside; those that go through leave the quarantine, and count."""
         name = self.command.migration_name
         keys = quarantine.keys(name, self.using)
         if not keys:
@@ -265,7 +265,8 @@ class BatchRun:
             _, poison = quarantine.sift(keys, lambda some: self.counted(batch_for(some)), self.is_fatal, self.using)
             still = [key for key, _ in poison]
             quarantine.release(name, self.using, [key for key in keys if key not in still])
-            lease.confirm()
+            position.rows += len(keys) - len(poison)
+            position.store(lease)
         self.reporter.message("info", f"{len(keys) - len(poison)} of them went through, {len(poison)} did not.")
 
     def require_empty_quarantine(self, position: Position) -> None:
