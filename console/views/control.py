@@ -69,8 +69,10 @@ def tune(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
         messages.warning(request, f"Nothing was changed. {refusal}")
         return HttpResponseRedirect(back)
     assert checkpoint is not None
-    initial = {"batch_size": checkpoint.wanted_batch_size or checkpoint.batch_size, "pause": checkpoint.wanted_pause}
+    # What nobody has asked for yet is not sent along with the other: it would end the adapting of the size.
+    initial = {"batch_size": checkpoint.wanted_batch_size, "pause": checkpoint.wanted_pause}
     form = TuneForm(request.POST if request.method == "POST" else None, initial=initial)
+    form.fields["batch_size"].widget.attrs["placeholder"] = str(checkpoint.batch_size)
     if request.method == "POST" and form.is_valid():
         wanted = {name: value for name, value in form.cleaned_data.items() if value is not None}
         if checkpoints.wish(run.migration, run.database, **wanted):

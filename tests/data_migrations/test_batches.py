@@ -188,6 +188,39 @@ def test_quarantined_rows_are_tried_again_and_only_they(many, run):
     assert (record.result, record.affected_rows) == ("101", 101)
 
 
+def test_a_row_that_went_through_counts_also_where_another_did_not(many, run):
+    ItemFactory(name="poison 1")
+    ItemFactory(name="poison 2")
+    with pytest.raises(QuarantineNotEmpty):
+        run("batch_poison")
+    Item.objects.filter(name="poison 1").update(name="healed 1")
+    with pytest.raises(QuarantineNotEmpty, match="through with 101 rows, but 1 were set aside"):
+        run("batch_poison")
+    Item.objects.filter(name="poison 2").update(name="healed 2")
+    run("batch_poison")
+    assert ledger.get(POISON, "default").result == "102"
+
+
+def test_what_went_through_on_another_try_is_undone_where_the_lease_was_taken(many, run, monkeypatch):
+    from data_migrations.exceptions import LeaseLost
+
+    ItemFactory(name="poison 1")
+    with pytest.raises(QuarantineNotEmpty):
+        run("batch_poison")
+    Item.objects.filter(name="poison 1").update(name="healed 1")
+    original = quarantine.release
+
+    def steal(*args):
+        Lease.objects.filter(name=POISON).update(token=77, owner="somebody else")
+        original(*args)
+
+    monkeypatch.setattr(quarantine, "release", steal)
+    with pytest.raises(LeaseLost):
+        run("batch_poison")
+    assert Item.objects.get(name="healed 1").amount == 0
+    assert len(quarantine.rows(POISON, "default")) == 1
+
+
 def test_rows_set_aside_stay_so_for_a_command_that_sets_none_aside_any_more(many, run, monkeypatch):
     from tests.testapp.management.commands.batch_poison import Command
 
