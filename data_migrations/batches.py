@@ -210,7 +210,10 @@ class Source(Protocol):
         """The batch after the cursor and the cursor after it, or None at the end; asked inside the transaction."""
 
     def count(self) -> int | None:
-        """How many items there are in all, where that is known."""
+        """How many items there are in all, where that can be said before the first batch."""
+
+    def count_behind(self, cursor: Any) -> int | None:
+        """How many there are behind the cursor, where ``count`` could not say; asked only once it is of use."""
 
 
 class QuerysetSource:
@@ -243,7 +246,11 @@ class QuerysetSource:
         return AheadBatch(self.keyset, number, page), self.keyset.to_json(page.last)
 
     def count(self) -> int | None:
-        return self.keyset.count()
+        # It takes a walk through the whole table, as long as a few batches.
+        return None
+
+    def count_behind(self, cursor: Any) -> int | None:
+        return self.keyset.count(self.keyset.from_json(cursor))
 
 
 class GeneratorSource:
@@ -279,3 +286,6 @@ class GeneratorSource:
 
     def count(self) -> int | None:
         return self._count()
+
+    def count_behind(self, cursor: Any) -> int | None:
+        return None

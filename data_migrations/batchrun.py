@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 RETRIES = 10
 """How often a batch is tried again after a transient database error."""
+COUNT_SECONDS = 1.0
+"""Seconds before the rows of a table are counted: a run that is over by then has no use for it."""
 WISHES_SECONDS = 1.0
 """Seconds between two looks at what a person wishes."""
 
@@ -107,9 +110,14 @@ class BatchRun:
         size = self.wished_or(self.first_size(position))
         done_here = 0
         limit = self.limit()
+        # Who goes on only so far wants to know at once how far that is.
+        counts_at = time.monotonic() + (COUNT_SECONDS if limit is None and self.lease is not None else 0)
         self.progress.update(position.rows, position.total)
         while not position.exhausted:
             self.stop.check()
+            if position.total is None and time.monotonic() >= counts_at:
+                position.total = self.count(source, position)
+                counts_at = math.inf
             if limit is not None and done_here >= limit:
                 return position, done_here
             if self.lease is not None:
@@ -117,6 +125,8 @@ class BatchRun:
             began = time.monotonic()
             before, position = position, self.next_position(source, position, size)
             if position.exhausted:
+                if before.total is None:
+                    self.progress.update(position.rows, position.total)
                 break
             done_here += 1
             seconds = time.monotonic() - began
@@ -125,6 +135,21 @@ class BatchRun:
             self.rest()
         self.is_through = True
         return position, done_here
+
+    def count(self, source: Source, position: Position) -> int | None:
+        """How many items there are in all, those of the batches before this moment included; None if that is unknown.
+
+        A count is for those who watch: it may take too long for a limit of the database, and the work goes on.
+        """
+        try:
+            behind = source.count_behind(position.cursor)
+        except (OperationalError, InterfaceError) as error:
+            self.stop.check()
+            if not self.commits:
+                raise
+            self.reporter.message("warning", f"The rows could not be counted, so no total is shown: {error!s}")
+            return None
+        return None if behind is None else position.gone + behind
 
     # One batch.
 
@@ -166,13 +191,11 @@ class BatchRun:
         with ExitStack() as shield, self.own_transaction():
             found = ahead or source.next(position.cursor, number, size)
             if found is None:
-                after = position.moved(position.cursor, 0, size)
-                after.batches = position.batches
-                after.exhausted = True
+                after = position.ended()
             else:
                 batch, cursor = found
                 with self.sampler.around(batch), self.reading.watch.over(batch) as watch:
-                    after = position.moved(cursor, self.perform(batch), size)
+                    after = position.moved(cursor, self.perform(batch), size, len(batch))
                 self.reading.note(batch)
                 stored = not (watch.is_empty and self.pause == 0 and self.keeper.can_wait())
             if stored:

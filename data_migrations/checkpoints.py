@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import copy
 from typing import Any
 
 from django.db import connections
@@ -24,6 +25,8 @@ class Position:
         self.cursor: Any = json.loads(row.cursor) if row.cursor else None
         self.exhausted = row.exhausted
         self.rows = row.rows
+        # Items that were handed out: an author may count otherwise, and rows that are set aside do not count.
+        self.gone = row.rows
         self.batches = row.batches
         self.total = row.total
         self.batch_size = row.batch_size
@@ -32,14 +35,27 @@ class Position:
         self.wishes = (row.wanted_batch_size, row.wanted_pause)
         self._update = _update(using)
 
-    def moved(self, cursor: Any, rows: int, batch_size: int) -> Position:
-        """Where the run is after one more batch; this one stays as it is, in case that batch is undone."""
-        position = object.__new__(Position)
-        position.__dict__.update(self.__dict__)
+    def moved(self, cursor: Any, rows: int, batch_size: int, gone: int) -> Position:
+        """Where the run is after one more batch; this one stays as it is, in case that batch is undone.
+
+        Args:
+            rows: how many of its rows count as done.
+            gone: how many it had.
+        """
+        position = copy(self)
         position.cursor = cursor
         position.rows = self.rows + rows
+        position.gone = self.gone + gone
         position.batches = self.batches + 1
         position.batch_size = batch_size
+        return position
+
+    def ended(self) -> Position:
+        """Where the run is once there was no batch left; this one stays as it is."""
+        position = copy(self)
+        position.exhausted = True
+        if position.total is None:
+            position.total = position.gone
         return position
 
     def store(self, lease: HeldLease) -> None:

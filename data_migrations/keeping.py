@@ -80,6 +80,7 @@ class Keeper:
             return position
         stored = checkpoints.begin(self.name, self.using, kept=True)
         stored.total = position.total
+        stored.gone += position.gone - position.rows
         if self._ahead is not None and stored.batches == self._stored_batches:
             return position
         return stored

@@ -79,9 +79,9 @@ class Keyset:
         """Whether pages can be loaded outside of a transaction, and compared with what their rows are later."""
         return self.loader.is_comparable and not self.queryset.query.select_for_update
 
-    def count(self) -> int:
-        """Rows in all, as of now."""
-        return self.queryset.order_by().count()
+    def count(self, key: Any) -> int:
+        """Rows behind the key (None: in all), as of now."""
+        return self._behind(key).order_by().count()
 
     def after(self, key: Any, size: int) -> Page | None:
         """The next page of at most ``size`` rows after the key (None: from the start), or None at the end."""

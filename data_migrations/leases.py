@@ -49,11 +49,13 @@ class HeldLease:
         self.heartbeat: Heartbeat | None = None
         quote = connections[using].ops.quote_name
         table, column = quote(Lease._meta.db_table), quote("token")
-        # Made once: each batch of a batched run sends them.
+        # Made once: each batch of a batched run sends them, and the end of every run.
         ours = f"{quote('name')} = %s AND {column} = %s AND {quote('owner')} = %s"
         # One statement that locks and compares.
         self._confirmation = f"UPDATE {table} SET {column} = {column} WHERE {ours}"  # noqa: S608
         self._look = f"SELECT 1 FROM {table} WHERE {ours}"  # noqa: S608
+        empty = f"{quote('owner')} = '', {quote('session')} = '', {quote('expires_at')} = NULL"
+        self._release = f"UPDATE {table} SET {empty}, {quote('unfinished')} = %s WHERE {ours}"  # noqa: S608
 
     def announce(self, session: str) -> None:
         """Make known at once which database session does the work, so that a takeover can end it.
@@ -116,9 +118,8 @@ class HeldLease:
 
     def release(self, *, unfinished: bool = False) -> None:
         """Give the lease back, in the current transaction if there is one; does nothing once it is lost."""
-        Lease.objects.using(self.using).filter(name=self.name, token=self.token, owner=self.owner).update(
-            owner="", session="", expires_at=None, unfinished=unfinished
-        )
+        with connections[self.using].cursor() as cursor:
+            cursor.execute(self._release, [unfinished, *self._identity])
         transaction.on_commit(self._note_release, using=self.using)
 
     def _note_release(self) -> None:
@@ -148,7 +149,6 @@ class Heartbeat(threading.Thread):
         self._due = threading.Event()
 
     def run(self) -> None:
-        connection = connections[self.lease.using]
         try:
             while True:
                 self._due.wait(conf.heartbeat_seconds())
@@ -161,13 +161,14 @@ class Heartbeat(threading.Thread):
                 except Error:
                     # Blocked (the run itself may hold SQLite's write lock) or cut off: nobody else got
                     # further, or the token tells at the commit. The next beat tries again.
-                    connection.close()
+                    connections.close_all()
                     continue
                 if not kept and not self.ended:
                     self.stop_flag.request("lease lost")
                     return
         finally:
-            connection.close()
+            # Those of this thread: most runs are over before it needed one.
+            connections.close_all()
 
     def beat(self) -> None:
         """Renew now and not only when it is due."""

@@ -173,6 +173,10 @@ class CsvSource:
         with self._open() as file:
             return sum(1 for _ in self._rows(file, self._data_offset, 0, self._data_line))
 
+    def count_behind(self, cursor: Any) -> int | None:
+        """Nothing: ``count`` always says."""
+        return None
+
     def words(self, cursor: Any) -> str:
         """Where the cursor is, for a person."""
         return f"row {cursor['row']} of {self.path.name}"
