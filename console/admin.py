@@ -22,7 +22,15 @@ from . import environment, history
 from .compare import RECORDS
 from .controls import VERBS
 from .models import Health, Kind, Migration, Run, SchemaMigration
-from .runfilters import DatabaseFilter, HostFilter, MigrationFilter, RequesterFilter
+from .runfilters import (
+    DatabaseFilter,
+    DoorFilter,
+    HostFilter,
+    KindFilter,
+    MigrationFilter,
+    RequesterFilter,
+    StatusFilter,
+)
 from .templatetags.console import ago, badge, duration
 from .tools import migration_url
 from .views import (
@@ -124,7 +132,9 @@ class RunAdmin(PagesAdmin):
     change_list_template = "admin/console/run/change_list.html"
     list_display = ("chosen", "number", "status_badge", "migration_link", "kind_badge", "when", "took", "who")
     list_display_links = ("number",)
-    list_filter = ("status", "kind", "door", DatabaseFilter, MigrationFilter, RequesterFilter, HostFilter)
+    list_filter = (
+        StatusFilter, KindFilter, DoorFilter, DatabaseFilter, MigrationFilter, RequesterFilter, HostFilter
+    )  # fmt: skip
     search_fields = history.TEXTS
     search_help_text = "Name, command, reason, person, result or error."
     date_hierarchy = history.DATE

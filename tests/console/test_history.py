@@ -195,6 +195,37 @@ def test_a_filter_is_offered_only_where_there_is_something_to_choose(client_of_a
     assert "?database=other" in shown(client_of_ana)
 
 
+def test_of_statuses_kinds_and_doors_those_are_offered_that_runs_have(client_of_ana: Client) -> None:
+    a_run()
+    html = shown(client_of_ana)
+    assert [column for column in ("status", "kind", "door") if f"?{column}__exact=" in html] == []
+    a_run(status="failed", kind="dry_run", door="shell")
+    html = shown(client_of_ana)
+    assert sorted(re.findall(r"\?((?:status|kind|door)__exact=\w+)", html)) == [
+        "door__exact=shell", "door__exact=worker", "kind__exact=dry_run", "kind__exact=run",
+        "status__exact=failed", "status__exact=succeeded",
+    ]  # fmt: skip
+    # In the order in which a run goes, by the words that a person knows.
+    assert html.index(">succeeded</a>") < html.index(">failed</a>")
+    assert ">dry run</a>" in html
+    assert len(numbers(shown(client_of_ana, "?status__exact=failed"))) == 1
+    # What an address says is shown, so that it can be taken back.
+    assert "?status__exact=paused" in shown(client_of_ana, "?status__exact=paused")
+
+
+def test_a_status_that_only_an_old_run_has_is_offered_too(
+    client_of_ana: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runfilters, "RECENT", 2)
+    a_run(status="failed")
+    for _ in range(3):
+        a_run()
+    html = shown(client_of_ana)
+    assert "?status__exact=failed" in html
+    assert "?status__exact=paused" not in html
+    assert "By status of the newest" not in " ".join(html.split())
+
+
 def test_the_last_run_of_each_is_the_newest_of_its_database_and_found_through_the_index() -> None:
     a_run()
     newest = a_run(status="failed")
