@@ -19,6 +19,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from . import environment, history
+from .appearance import breakable
 from .compare import RECORDS
 from .controls import VERBS
 from .models import Health, Kind, Migration, Run, SchemaMigration
@@ -224,7 +225,8 @@ class RunAdmin(PagesAdmin):
     @admin.display(description="data migration")
     def migration_link(self, run: Run) -> SafeString:
         """Its data migration, and the reason that was given."""
-        link = format_html('<a href="{}">{}</a>', migration_url("change", run.migration, run.database), run.migration)
+        url = migration_url("change", run.migration, run.database)
+        link = format_html('<a href="{}">{}</a>', url, breakable(run.migration))
         if not run.reason:
             return link
         return format_html('{}<span class="console-description">{}</span>', link, Truncator(run.reason).chars(100))

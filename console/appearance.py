@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+
 
 @dataclass(frozen=True)
 class Look:
@@ -65,6 +68,11 @@ LOOKS: dict[str, Look] = {
     "mark": Look("Mark", "quiet", _FLAG),
     "unmark": Look("Unmark", "quiet", _UNFLAG),
 }
+
+
+def breakable(name: str) -> SafeString:
+    """A name that a narrow place breaks after an underscore, and not in the middle of a word."""
+    return mark_safe(escape(name).replace("_", "_<wbr>"))
 
 
 def look(state: str) -> Look:

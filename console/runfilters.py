@@ -8,6 +8,7 @@ from django.contrib.admin import ModelAdmin, SimpleListFilter
 from django.db.models import QuerySet, Subquery
 from django.http import HttpRequest
 
+from .appearance import breakable
 from .history import DATE
 from .models import Run
 
@@ -160,6 +161,10 @@ class MigrationFilter(ValuesFilter):
 
     title = "data migration"
     parameter_name = column = "migration"
+
+    def worded(self, values: list[str]) -> list[tuple[str, str]]:
+        """By name; the place for them is narrow."""
+        return [(value, breakable(value)) for value, _ in super().worded(values)]
 
 
 class RequesterFilter(ValuesFilter):

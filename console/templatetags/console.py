@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
-from console import ansi, words
+from console import ansi, appearance, words
 from console.appearance import look
 from console.tools import migration_url
 from data_migrations import clock
@@ -45,6 +45,12 @@ def badge(state: str) -> SafeString:
 def migration_page(name: str, database: str) -> str:
     """The address of a data migration's page."""
     return migration_url("change", name, database)
+
+
+@register.filter
+def breakable(name: str) -> SafeString:
+    """A name that a narrow place breaks after an underscore."""
+    return appearance.breakable(name)
 
 
 @register.filter

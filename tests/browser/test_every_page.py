@@ -38,6 +38,28 @@ FOCUSED = """() => {
     const marked = ring(style) || ring(label && getComputedStyle(label)) || each.type === 'datetime-local';
     return [before === undefined, Boolean(marked), each.outerHTML.slice(0, 120)];
 }"""
+# Long words, in a failed run and in a dry run.
+LONG = """
+from django.utils import timezone
+from console.models import Run
+values = {"migration": "recalculate_warehouse_reorder_suggestions_v12_2026_11_21", "requested_by": "ana",
+    "requested_at": timezone.now(), "started_at": timezone.now(), "finished_at": timezone.now()}
+failed = Run.objects.create(**values, status="failed", traceback="Traceback",
+    error_class="warehouse.reordering.suggestions.exceptions.SuggestionCouldNotBeRecalculatedError",
+    error_message="reorder/suggestion/lines/of/the/central/warehouse/" * 3)
+dry = Run.objects.create(**values, kind="dry_run", status="succeeded", changes=[
+    {"table": "warehouse_reorder_suggestion_line", "inserted": 1234567, "updated": 12345678, "deleted": 123456}])
+print(failed.pk, dry.pk)
+"""
+STICKS_OUT = """selector => [...document.querySelectorAll(selector)].filter(each => each.scrollWidth > each.clientWidth)
+    .map(each => each.outerHTML.slice(0, 100))"""
+# Each part of a name up to its next "_" is a text of its own, on one line.
+BROKEN = """() => [...document.querySelectorAll('td.field-migration_link a, #changelist-filter a')].filter(each =>
+    each.textContent.includes('_') && [...each.childNodes].some(node => {
+        const range = document.createRange();
+        range.selectNodeContents(node);
+        return node.nodeType === Node.TEXT_NODE && range.getClientRects().length > 1;
+    })).map(each => each.textContent)"""
 NASTY = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\\u001b]8;;javascript:alert(1)\\u0007x"
 
 
@@ -95,6 +117,24 @@ def test_a_strict_policy_holds_nothing_scrolls_sideways_and_nothing_breaks_from_
             wrong[f"{name} policy"] = said.copy()
             said.clear()
     assert wrong == {}
+
+
+def test_long_words_stay_in_their_boxes_and_no_column_is_cut_off_at_360_pixels(still: Still, visit: Visit) -> None:
+    page = visit(still[0], viewport={"width": 360, "height": 740})
+    failed, dry = map(int, still[0].manage("shell", "-c", LONG).stdout.split()[-2:])
+    page.goto(f"{still[0].url}/admin/console/run/{failed}/change/")
+    assert page.evaluate(STICKS_OUT, ".console-error") == []
+    page.goto(f"{still[0].url}/admin/console/run/{dry}/change/")
+    assert page.locator(".console-numbers").count() == 1
+    assert page.evaluate(STICKS_OUT, ".console-scroll") == []
+
+
+def test_names_in_the_history_break_after_an_underscore_only(still: Still, visit: Visit) -> None:
+    page = visit(still[0], viewport={"width": 1280, "height": 900})
+    still[0].manage("shell", "-c", LONG)
+    page.goto(f"{still[0].url}/admin/console/run/")
+    assert page.locator("td.field-migration_link a").count() > 5
+    assert page.evaluate(BROKEN) == []
 
 
 def test_everything_is_reached_by_keyboard_and_shows_where_it_is(still: Still, visit: Visit) -> None:

@@ -33,6 +33,8 @@ def text(response) -> str:
 
 
 def rows(html: str) -> list[str]:
+    # Where a name may break is not what is looked for here.
+    html = html.replace("<wbr>", "")
     return re.findall(r'<tr id="row-.*?</tr>', html, re.S)
 
 
@@ -90,7 +92,7 @@ def test_a_module_that_cannot_be_imported_is_a_row(client_of_ana: Client, settin
 def test_search_and_state_filters_work_together_and_survive(client_of_ana: Client):
     applied()
     html = text(client_of_ana.get(LIST + "?q=INCREMENT_items&state=pending"))
-    names = re.findall(r'<th scope="row"><a [^>]*>([^<]+)</a>', html)
+    names = re.findall(r'<th scope="row"><a [^>]*>([^<]+)</a>', html.replace("<wbr>", ""))
     assert names == ["increment_items_loose_2026_01_02"]
     # The links of the filters keep the search, the search keeps the filter.
     assert 'href="?q=INCREMENT_items&amp;state=applied"' in html
