@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from data_migrations.exceptions import OutsideWindow, StoppedEarly
+from data_migrations.exceptions import MigrationFailed, OutsideWindow, StoppedEarly
 from data_migrations.reporting import Outcome, OutcomeKind, RunInfo
 
 from .lines import clean
@@ -75,6 +75,13 @@ def of_outcome(outcome: Outcome, mask: Masker) -> Ending:
             "estimated_seconds": outcome.estimated_seconds,
         },
     )
+
+
+def words(error: BaseException) -> str:
+    """What is said of an error: what happened, and in a line of its own what is kept and what to do next."""
+    if isinstance(error, MigrationFailed):
+        return "\n".join(part for part in (error.what, error.afterwards) if part) or type(error).__name__
+    return str(error) or type(error).__name__
 
 
 def of_error(error: BaseException, message: str, traceback: str) -> Ending:

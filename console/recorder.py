@@ -184,7 +184,7 @@ class Recorder(Reporter):
         self._end_record(endings.of_rollback(forced=self.is_forced))
 
     def failed(self, error: BaseException, traceback_text: str) -> None:
-        message = self._mask.lines(clean(str(error) or type(error).__name__))
+        message = self._mask.lines(clean(endings.words(error)))
         if isinstance(error, StoppedEarly):
             self.end(
                 endings.of_stop(

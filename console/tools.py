@@ -29,6 +29,8 @@ class Tool:
     label: str
     url: str
     why_not: str = ""
+    is_again: bool = False
+    """Whether it does the same as the run on whose page it stands."""
 
 
 def migration_url(page: str, name: str, database: str = "default", **query: str) -> str:
@@ -132,7 +134,8 @@ def of_run(hooks: PermissionHooks, request: HttpRequest, run: Run) -> list[Tool]
         and run.kind in (Kind.RUN, Kind.DRY_RUN, Kind.REVERSE)
         and hooks.has_kind_permission(request, run.kind, migration)
     ):
-        tools.append(Tool(_again(run), migration_url("run", run.migration, run.database, kind=run.kind)))
+        url = migration_url("run", run.migration, run.database, kind=run.kind)
+        tools.append(Tool(_again(run), url, is_again=True))
         if run.kind == Kind.DRY_RUN and hooks.has_kind_permission(request, Kind.RUN, migration):
             tools.append(Tool("Run…", migration_url("run", run.migration, run.database)))
     return tools

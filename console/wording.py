@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from data_migrations import clock
 
-from . import conf
+from . import conf, errors
 from .lines import clean
 from .masking import Masker
 from .models import Kind, Run
@@ -122,7 +122,7 @@ def _facts(event: Event, run: Run) -> Iterator[tuple[str, str]]:
         yield "Process", line(f"{run.host}, pid {run.pid}") if run.host else ""
     if event == Event.FAILED:
         yield "Took", _duration(run)
-        yield "Error", block(_error(run))
+        yield "Error", block(errors.text(run))
     elif event == Event.FINISHED:
         yield "Rows", "" if run.affected_rows is None else f"{run.affected_rows:,}"
         yield "Result", block(run.result, SHORT)
@@ -131,13 +131,6 @@ def _facts(event: Event, run: Run) -> Iterator[tuple[str, str]]:
     else:
         yield "Last sign of life", _moment(run.heartbeat_at)
         yield "Note", block(run.note)
-
-
-def _error(run: Run) -> str:
-    """The message, with the class of the error where it does not say that itself."""
-    message = run.error_message or run.note
-    name = run.error_class.rpartition(".")[2]
-    return message if name in message else f"{name}: {message}"
 
 
 def _advice(event: Event, run: Run) -> str:

@@ -51,7 +51,17 @@ class DatabaseUnavailable(DataMigrationError):
 
 
 class MigrationFailed(DataMigrationError):
-    """The data migration raised an error."""
+    """The data migration raised an error.
+
+    Args:
+        what: what happened.
+        afterwards: what of it is kept, and what to do next; the message has both.
+    """
+
+    def __init__(self, what: str = "", afterwards: str = "") -> None:
+        super().__init__(" ".join(part for part in (what, afterwards) if part))
+        self.what = what
+        self.afterwards = afterwards
 
 
 class VerificationFailed(MigrationFailed):

@@ -28,16 +28,16 @@ def named(error: BaseException, work: Work, request: RunRequest, stop: StopFlag)
         )
     hint = hints.for_error(error)
     return MigrationFailed(
-        f"{name} failed: {sentence(error)} {kept(work, request)} {unrecorded(request)}"
-        f"mend the cause and run it again.{' ' + hint if hint else ''}"
+        f"{name} failed: {sentence(error)}",
+        f"{kept(work, request)} {unrecorded(request)}mend the cause and run it again.{' ' + hint if hint else ''}",
     )
 
 
 def unverified(error: Exception, work: Work, request: RunRequest) -> VerificationFailed:
     """The error of the author's ``verify``."""
     return VerificationFailed(
-        f"verify() of {work.migration_name} did not accept the result: {sentence(error)} {kept(work, request)} "
-        "It is not recorded as applied; mend the cause and run it again."
+        f"verify() of {work.migration_name} did not accept the result: {sentence(error)}",
+        f"{kept(work, request)} It is not recorded as applied; mend the cause and run it again.",
     )
 
 

@@ -8,9 +8,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
-from django.utils.text import Truncator
 
-from console import health, liveness, pace, schedule, speed, tools, uploads, usual
+from console import errors, health, liveness, pace, schedule, speed, tools, uploads, usual
 from console.appearance import look
 from console.models import Kind, Run
 from console.permissions import find, require
@@ -20,7 +19,6 @@ from . import logpage, quarantine
 from .page import ConsoleAdmin, crumbs, render
 
 NOTICES = 50
-MOST_HEADING = 150
 
 
 def get_or_404(pk: Any) -> Run:
@@ -82,7 +80,8 @@ def show(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
         shows_samples=bool(run.samples) or migration is None or migration.in_batches,
         tried_part=_tried_part(run),
         since=_since(run),
-        error=_error(run),
+        error=errors.told(run),
+        error_place=errors.place(run, migration) if sees_log else None,
         liveness=liveness.of(run),
         waiting_problems=health.problems() if run.status == Status.ENQUEUED else [],
         attempts=list(run.attempts.all()),
@@ -124,14 +123,6 @@ def _tried_part(run: Run) -> bool:
     """Whether a dry run tried some batches only."""
     known = run.estimated_seconds is not None and run.progress_done is not None and run.progress_total is not None
     return run.kind == Kind.DRY_RUN and known and (run.progress_done or 0) < (run.progress_total or 0)
-
-
-def _error(run: Run) -> dict[str, Any]:
-    """What the heading of its error says, in a line, and whether the message has more than that."""
-    name = run.error_class.rpartition(".")[2] or "Failed"
-    lines = run.error_message.strip().splitlines() or [""]
-    first = Truncator(lines[0]).chars(MOST_HEADING)
-    return {"heading": f"{name}: {first}" if first else name, "has_more": first != run.error_message.strip()}
 
 
 def _since(run: Run) -> Run | None:

@@ -44,7 +44,7 @@ from django.utils import timezone
 from console.models import Run
 values = {"migration": "recalculate_warehouse_reorder_suggestions_v12_2026_11_21", "requested_by": "ana",
     "requested_at": timezone.now(), "started_at": timezone.now(), "finished_at": timezone.now()}
-failed = Run.objects.create(**values, status="failed", traceback="Traceback",
+failed = Run.objects.create(**values, status="failed", traceback="",
     error_class="warehouse.reordering.suggestions.exceptions.SuggestionCouldNotBeRecalculatedError",
     error_message="reorder/suggestion/lines/of/the/central/warehouse/" * 3)
 dry = Run.objects.create(**values, kind="dry_run", status="succeeded", changes=[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -274,10 +275,19 @@ LONG = "duplicate key " + "x" * 200
     [
         ("django.db.utils.IntegrityError", "no such row", "IntegrityError: no such row", ""),
         ("ValueError", "no such row", "ValueError: no such row", ""),
-        ("shop.errors.Refused", "It is late.\nAsk again.", "Refused: It is late.", "It is late. Ask again."),
-        ("shop.errors.Refused", LONG, f"Refused: {LONG[:149]}…", LONG),
+        ("shop.errors.Refused", "It is late.\nAsk again.", "Refused: It is late.", "Ask again."),
+        ("shop.errors.Refused", LONG, "Refused", LONG),
+        ("shop.errors.Refused", f"{INCREMENT} failed: Refused: {LONG}.\nNot kept.", "Refused", f"{LONG}. Not kept."),
+        ("shop.errors.Refused", f"{INCREMENT} failed: Refused: No.\nNot kept.", "Refused: No.", "Not kept."),
+        ("shop.errors.Refused", f"{INCREMENT} failed in row 1: Refused: No.", "Failed in row 1: Refused: No.", ""),
+        (
+            "shop.errors.Refused",
+            f"{INCREMENT} failed in rows 1, 2: Refused: {LONG}",
+            "It failed",
+            f"Failed in rows 1, 2: Refused: {LONG}",
+        ),
         ("shop.errors.Refused", "", "Refused", ""),
-        ("", "It is late.", "Failed: It is late.", ""),
+        ("", "It is late.", "It is late.", ""),
     ],
 )
 def test_the_heading_of_an_error_is_short_and_the_rest_stands_below(
@@ -291,6 +301,36 @@ def test_the_heading_of_an_error_is_short_and_the_rest_stands_below(
     message_below = re.search(r'<p class="console-error-message">(.*?)</p>', section, re.S)
     assert (" ".join(re.sub(r"<[^>]*>", " ", message_below[1]).split()) if message_below else "") == detail
     assert (f'<code dir="ltr">{name}</code>' in section) is ("." in name)
+
+
+def test_what_happened_before_a_run_failed_is_no_error(client_of_ana: Client) -> None:
+    run = a_run(status="failed", error_class="ValueError", error_message="no such row", note="Taken up again by ana.")
+    html = text(client_of_ana.get(run_address(run)))
+    box = html[html.index('<section class="console-error"') : html.index("</section>")]
+    assert "Taken up again" not in box
+    assert "<dt>Note</dt><dd>Taken up again by ana.</dd>" in html
+    # Where nothing else is said of why it failed, it is the error.
+    html = text(client_of_ana.get(run_address(a_run(status="failed", note="The queue was gone."))))
+    assert '<h2 id="console-error-title">The queue was gone.</h2>' in html
+    assert html.count("The queue was gone.") == 1
+
+
+def test_a_failed_run_says_where_and_what_to_do_next(client_of_ana: Client, viewer: Client) -> None:
+    traceback = (
+        'Traceback (most recent call last):\n  File "/srv/data_migrations/execution.py", line 98, in reported\n'
+        '    yield\n  File "/srv/app/tests/testapp/management/commands/increment.py", line 21, in perform_migration\n'
+        f'    raise ValueError\n  File "{os.__file__}", line 5, in open\nValueError: no such row'
+    )
+    run = a_run(status="failed", error_class="ValueError", error_message="no", traceback=traceback, error_line=3)
+    html = text(client_of_ana.get(run_address(run)))
+    box = html[html.index('<section class="console-error"') : html.index("</section>")]
+    where = " ".join(re.sub(r"<[^>]*>", "", box).split())
+    assert "raised in tests/testapp/management/commands/increment.py, line 21, in perform_migration." in where
+    assert f'href="{address("change")}#console-source"' in box
+    assert f'href="{address("run")}?kind=run' in box
+    # Of the log, and so of what a traceback says, nothing is told to those who may not read it.
+    html = text(viewer.get(run_address(run)))
+    assert "increment.py" not in html[html.index('<section class="console-error"') : html.index("</section>")]
 
 
 def test_a_dry_run_shows_rows_by_table_and_verb_and_that_nothing_was_kept(client_of_ana: Client):

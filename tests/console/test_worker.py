@@ -87,7 +87,10 @@ def test_a_failed_run_keeps_error_traceback_and_the_line_where_it_begins() -> No
     run.refresh_from_db()
     assert run.status == Status.FAILED
     assert run.error_class == "ValueError"
-    assert "the data is not as expected" in run.error_message
+    # What happened, and in a line of its own what is kept and what to do next.
+    happened, afterwards = run.error_message.splitlines()
+    assert happened == "failing_2026_01_03 failed: ValueError: the data is not as expected."
+    assert afterwards.startswith("Nothing was kept: its transaction was rolled back. It is not recorded as applied; ")
     assert "Traceback (most recent call last)" in run.traceback
     lines = logs.read(run).lines
     assert run.error_line is not None
