@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -184,10 +185,16 @@ class RunForm(ReasonForm):
         aliases.help_text = "The database to work on."
         if not applied:
             del self.fields["force"]
+        self.needed: dict[str, str] = {}
+        """Words for fields that are required for some of the kinds only."""
         reason = self.fields.pop("reason")
-        # It changes nothing that anybody could wonder about later.
+        # A dry run changes nothing that anybody could wonder about later.
         reason.required = self["kind"].value() != Kind.DRY_RUN
         reason.help_text = f"{reason.help_text} A dry run needs none."
+        self._needed_for("reason", reason, [kind for kind in kinds if kind != Kind.DRY_RUN], kinds)
+        if applied:
+            self._needed_for("force", self.fields["force"], [Kind.RUN], kinds)
+            self.needed["force"] = "required to run it again"
         assert migration.command_class is not None
         self.command = migration.command_class()
         self.described = arguments.describe(migration.command_class)
@@ -198,6 +205,12 @@ class RunForm(ReasonForm):
             self.fields[PREFIX + argument.dest] = field
         self.fields["start_at"] = start_field()
         self.fields["reason"] = reason
+
+    def _needed_for(self, name: str, field: forms.Field, some: list[str], kinds: list[str]) -> None:
+        """Say, in words and to the script of the form, for which of the kinds a field has to be filled in."""
+        field.widget.attrs["data-needed-for"] = " ".join(some)
+        if some and len(some) < len(kinds):
+            self.needed[name] = "required, except for a dry run"
 
     def _field(self, kind: type[Any], name: str) -> Any:
         field = self.fields[name]
@@ -245,6 +258,28 @@ class RunForm(ReasonForm):
             if value not in (None, "", []) or argument.kind == "boolean":
                 found[argument.dest] = value
         return found
+
+
+def initial_of(migration: RegisteredMigration, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a form begins with that is to repeat a run with these arguments; without what is sensitive, and files."""
+    assert migration.command_class is not None
+    hidden = uploads.destinations(migration)
+    return {
+        PREFIX + argument.dest: json.dumps(values[argument.dest]) if argument.kind == "json" else values[argument.dest]
+        for argument in arguments.describe(migration.command_class)
+        if values.get(argument.dest) is not None and not argument.sensitive and argument.dest not in hidden
+    }
+
+
+def anew(migration: RegisteredMigration, values: Mapping[str, Any]) -> list[str]:
+    """The arguments that were given and have to be given again, since they are sensitive, or files."""
+    assert migration.command_class is not None
+    hidden = uploads.destinations(migration)
+    return [
+        argument.label
+        for argument in arguments.describe(migration.command_class)
+        if values.get(argument.dest) not in (None, "", []) and (argument.sensitive or argument.dest in hidden)
+    ]
 
 
 def upload_field_for(argument: Argument) -> forms.Field:

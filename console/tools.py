@@ -134,10 +134,11 @@ def of_run(hooks: PermissionHooks, request: HttpRequest, run: Run) -> list[Tool]
         and run.kind in (Kind.RUN, Kind.DRY_RUN, Kind.REVERSE)
         and hooks.has_kind_permission(request, run.kind, migration)
     ):
-        url = migration_url("run", run.migration, run.database, kind=run.kind)
+        again = {"again": str(run.pk)}
+        url = migration_url("run", run.migration, run.database, kind=run.kind, **again)
         tools.append(Tool(_again(run), url, is_again=True))
         if run.kind == Kind.DRY_RUN and hooks.has_kind_permission(request, Kind.RUN, migration):
-            tools.append(Tool("Run…", migration_url("run", run.migration, run.database)))
+            tools.append(Tool("Run…", migration_url("run", run.migration, run.database, **again)))
     return tools
 
 

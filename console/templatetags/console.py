@@ -9,6 +9,7 @@ from typing import Any
 
 from django import template
 from django.contrib.humanize.templatetags.humanize import intcomma
+from django.forms import BoundField
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
@@ -45,6 +46,15 @@ def badge(state: str) -> SafeString:
 def migration_page(name: str, database: str) -> str:
     """The address of a data migration's page."""
     return migration_url("change", name, database)
+
+
+@register.filter
+def needed(field: BoundField) -> str:
+    """When a field has to be filled in, in words; empty where it need not be."""
+    words: dict[str, str] = getattr(field.form, "needed", {})
+    # A list without an empty entry cannot be left empty.
+    can_be_empty = field.field.widget.use_required_attribute(field.initial)
+    return words.get(field.name) or ("required" if field.field.required and can_be_empty else "")
 
 
 @register.filter

@@ -37,8 +37,12 @@ class Quarantine:
         return bool(self.waiting or self.accepted)
 
 
-def of(admin: ConsoleAdmin, request: HttpRequest, name: str, database: str) -> Quarantine:
-    """The quarantine of one data migration in one database, with the buttons that this person has."""
+def of(admin: ConsoleAdmin, request: HttpRequest, name: str, database: str, *, again: Run | None = None) -> Quarantine:
+    """The quarantine of one data migration in one database, with the buttons that this person has.
+
+    Args:
+        again: the run with whose reason and arguments another try begins.
+    """
     if database not in connections:
         return Quarantine()
     try:
@@ -54,7 +58,9 @@ def of(admin: ConsoleAdmin, request: HttpRequest, name: str, database: str) -> Q
         waiting[:MOST_ROWS],
         [row for row in rows if row.accepted_at is not None][:MOST_ROWS],
         tools.migration_url("accept", name, database) if waiting and may_accept else "",
-        tools.migration_url("run", name, database) if waiting and may_run else "",
+        tools.migration_url("run", name, database, **({"again": str(again.pk)} if again else {}))
+        if waiting and may_run
+        else "",
     )
 
 

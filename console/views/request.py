@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from console import approval, catalogue, dispatch, environment, estimates, rehearsals, schedule, tools, uploads
 from console.catalogue import Row
-from console.forms import PREFIX, RunForm
+from console.forms import PREFIX, RunForm, anew, initial_of
 from console.models import Kind, Run
 from console.permissions import require
 from console.states import Status
@@ -40,9 +40,9 @@ def show(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
     if request.method == "POST" and "ticket" in request.POST:
         return _back(admin, request, row, kinds, database)
     data = request.POST if request.method == "POST" else None
-    form = _form(
-        row, kinds, data, files=request.FILES, initial={"kind": request.GET.get("kind", kinds[0]), "database": database}
-    )
+    again = _again(admin, request, row)
+    initial: dict[str, Any] = {"kind": request.GET.get("kind", kinds[0]), "database": database, **again.pop("initial")}
+    form = _form(row, kinds, data, files=request.FILES, initial=initial)
     if data is not None and form.is_valid():
         form.store_uploads(request.user)
         ticket = Ticket(
@@ -57,7 +57,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
             start_at=form.cleaned_data["start_at"].isoformat() if form.cleaned_data["start_at"] else "",
         )
         return confirm(admin, request, row, ticket)
-    return _form_page(admin, request, row, form, database)
+    return _form_page(admin, request, row, form, database, **again)
 
 
 def start(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
@@ -182,7 +182,29 @@ def _back(admin: ConsoleAdmin, request: HttpRequest, row: Row, kinds: list[str],
     return _form_page(admin, request, here, _form(here, kinds, None, initial), ticket.database)
 
 
-def _form_page(admin: ConsoleAdmin, request: HttpRequest, row: Row, form: RunForm, database: str) -> HttpResponse:
+def _again(admin: ConsoleAdmin, request: HttpRequest, row: Row) -> dict[str, Any]:
+    """What the run that is to be repeated (``?again=``) was asked for with, as far as this person may see it."""
+    asked = request.GET.get("again", "")
+    if not (asked.isascii() and asked.isdecimal() and len(asked) < 19) or not admin.has_view_permission(request):
+        return {"initial": {}}
+    run = Run.objects.of(row.name).filter(pk=int(asked)).first()
+    if run is None or row.registered is None or row.registered.command_class is None:
+        return {"initial": {}}
+    initial: dict[str, Any] = {"reason": run.reason}
+    sees = admin.has_view_arguments_permission(request)
+    if sees:
+        initial |= initial_of(row.registered, run.arguments)
+    return {
+        "initial": initial,
+        "again": run,
+        "hides_arguments": bool(run.arguments) and not sees,
+        "anew": anew(row.registered, run.arguments),
+    }
+
+
+def _form_page(
+    admin: ConsoleAdmin, request: HttpRequest, row: Row, form: RunForm, database: str, **context: Any
+) -> HttpResponse:
     verb = VERBS.get(form["kind"].value(), "Run")
     return render(
         admin,
@@ -190,8 +212,10 @@ def _form_page(admin: ConsoleAdmin, request: HttpRequest, row: Row, form: RunFor
         "admin/console/migration/run_form.html",
         title=f"{verb} {row.name}",
         crumbs=_crumbs(admin, row, database, verb),
+        modules=("form",),
         row=row,
         form=form,
+        **context,
         form_url=tools.migration_url("run", row.name),
         back_url=tools.migration_url("change", row.name, database),
     )

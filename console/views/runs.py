@@ -75,7 +75,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
         pace=pace.of(run),
         speed=speed.of(run),
         against_usual=usual.words(run, usual.before(run)),
-        quarantine=quarantine.of(admin, request, run.migration, run.database) if run.in_batches else None,
+        quarantine=quarantine.of(admin, request, run.migration, run.database, again=run) if run.in_batches else None,
         samples=_samples(run),
         shows_samples=bool(run.samples) or migration is None or migration.in_batches,
         tried_part=_tried_part(run),

@@ -137,6 +137,33 @@ def test_names_in_the_history_break_after_an_underscore_only(still: Still, visit
     assert page.evaluate(BROKEN) == []
 
 
+def test_the_browser_asks_for_a_missing_reason_before_anything_is_sent(still: Still, visit: Visit) -> None:
+    site = still[0]
+    missing = "document.querySelector('[name=reason]').matches(':invalid')"
+    page = visit(site)
+    page.goto(steps.migration_url(site, pictures.STALE, "mark"))
+    page.click("input[type=submit][value^='Yes']")
+    assert page.evaluate(missing)
+    assert page.locator(".errornote").count() == 0
+    page.goto(steps.migration_url(site, pictures.STALE, "run") + "?kind=run")
+    page.click("text=Go on to confirm")
+    assert page.evaluate(missing)
+    # What is required goes with what is chosen.
+    page.check("[name=kind][value=dry_run]")
+    assert not page.evaluate(missing)
+    page.check("[name=kind][value=run]")
+    assert page.evaluate(missing)
+    page.check("[name=kind][value=dry_run]")
+    steps.follow(page, "text=Go on to confirm")
+    assert page.locator("[name=ticket]").count() == 1
+    # Without a script nobody is held up by a choice that was made after the page came; the server looks at it.
+    plain = visit(site, java_script_enabled=False)
+    plain.goto(steps.migration_url(site, pictures.STALE, "run") + "?kind=run")
+    plain.check("[name=kind][value=dry_run]")
+    steps.follow(plain, "text=Go on to confirm")
+    assert plain.locator("[name=ticket]").count() == 1
+
+
 def test_everything_is_reached_by_keyboard_and_shows_where_it_is(still: Still, visit: Visit) -> None:
     page = visit(still[0])
     wrong: dict[str, Any] = {}

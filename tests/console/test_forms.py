@@ -5,19 +5,22 @@ from __future__ import annotations
 import base64
 import re
 import time
+from datetime import timedelta
 from html import unescape
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
+from django.utils import timezone
 
 from console import sealing, tickets
 from console.forms import RunForm
 from console.models import Run
 from data_migrations import ledger, registry
+from data_migrations.models import QuarantinedRow
 from data_migrations.reporting import Door
-from tests.console.pages import INCREMENT, a_run, address, run_address
+from tests.console.pages import INCREMENT, a_run, address, person, run_address
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -105,6 +108,99 @@ def test_the_form_marks_the_reason_as_needed_where_it_is(client_of_ana: Client, 
     html = client_of_ana.get(address("run", kind=kind)).content.decode()
     assert ('<label for="id_reason" class="required">' in html) is needed
     assert "A dry run needs none." in html
+
+
+@pytest.mark.parametrize(("kind", "needed"), [("dry_run", False), ("run", True)])
+def test_the_form_says_from_the_beginning_when_a_reason_is_required(client_of_ana: Client, kind: str, needed: bool):
+    applied()
+    html = client_of_ana.get(address("run", kind=kind)).content.decode()
+    reason = re.search(r'<textarea name="reason"[^>]*>', html)
+    force = re.search(r'<input type="checkbox" name="force"[^>]*>', html)
+    assert reason is not None
+    assert force is not None
+    assert (" required" in reason[0]) is needed
+    # What is chosen may change, so that the words hold for each choice, and the script is told when it is needed.
+    assert "Reason <span" in html
+    assert ">(required, except for a dry run)</span>" in html
+    assert ">(required to run it again)</span>" in html
+    assert 'data-needed-for="run"' in reason[0]
+    assert 'data-needed-for="run"' in force[0]
+
+
+def test_where_only_a_dry_run_is_allowed_nothing_is_called_required(db: None):
+    client = Client()
+    client.force_login(person("dora", "view_run", "dry_run_migration"))
+    html = client.get(address("run", kind="dry_run")).content.decode()
+    assert "Reason:</label>" in html
+
+
+def test_every_form_that_requires_a_reason_says_so_and_has_the_browser_hold_to_it(client_of_ana: Client):
+    applied()
+    permissions = Permission.objects.filter(codename__in=["accept_quarantine", "approve_run"])
+    User.objects.get(username="ana").user_permissions.add(*permissions)
+    name = "batch_increment_2026_02_01"
+    QuarantinedRow.objects.create(name=name, key="7", error="ValueError: no", at=timezone.now())
+    waiting = a_run(status="waiting", requested_by="ben", approval_expires_at=timezone.now() + timedelta(days=1))
+    pages = {
+        "mark": client_of_ana.get(address("mark", ARGUMENTS)),
+        "unmark": client_of_ana.get(address("unmark")),
+        "many": client_of_ana.post("/admin/console/migration/marking/", {"name": [ARGUMENTS], "action": "mark"}),
+        "accept": client_of_ana.get(address("accept", name)),
+        "reject": client_of_ana.get(run_address(waiting, "reject")),
+    }
+    for page, response in pages.items():
+        html = response.content.decode()
+        form = html[
+            html.index('class="console-form"') - 200 : html.index("</form>", html.index('class="console-form"'))
+        ]
+        assert "novalidate" not in form, page
+        assert re.search(r'<textarea name="(reason|note)"[^>]* required', form), page
+        assert ">(required)</span>" in form, page
+    # Whoever approves may say something.
+    html = client_of_ana.get(run_address(waiting, "approve")).content.decode()
+    assert "(required" not in html
+
+
+def test_running_again_begins_with_the_reason_and_the_arguments_of_the_run(client_of_ana: Client):
+    client_of_ana.post(address("start", ARGUMENTS), {"ticket": confirmed(client_of_ana, ARGUMENTS, **VALUES)})
+    run = Run.objects.get()
+    Run.objects.update(status="failed", finished_at=timezone.now())
+    page = unescape(client_of_ana.get(run_address(run)).content.decode())
+    found = re.search(r'<li><a href="([^"]+)">Run again…</a>', page)
+    assert found is not None
+    response = client_of_ana.get(found[1])
+    form: RunForm = response.context["form"]
+    shown = {name: form[name].value() for name in form.fields if name.startswith("arg-")}
+    assert form["reason"].value() == ASKED["reason"]
+    assert shown["arg-country"] == "-de"
+    assert (shown["arg-count"], shown["arg-tag"], shown["arg-pair"]) == (7, "one\ntwo", "1\n2")
+    html = unescape(response.content.decode())
+    assert f"run {run.pk}</a>" in html
+    assert "To be given anew: password." in html
+    assert "********" not in html
+    # All of it goes through as it stands.
+    again = confirmed(client_of_ana, ARGUMENTS, **{**shown, "arg-loud": "on", "arg-password": "x"})
+    client_of_ana.post(address("start", ARGUMENTS), {"ticket": again})
+    second = Run.objects.first()
+    assert second is not None
+    assert second.pk != run.pk
+    assert second.arguments == run.arguments
+
+
+def test_running_again_shows_no_arguments_to_those_who_may_not_see_them(client_of_ana: Client):
+    run = a_run(migration=ARGUMENTS, arguments={"country": "de", "extra": "text"}, status="failed")
+    url = f"{address('run', ARGUMENTS)}?again={run.pk}"
+    assert client_of_ana.get(url).context["form"]["arg-extra"].value() == '"text"'
+    client = Client()
+    client.force_login(person("rita", "view_run", "run_migration"))
+    response = client.get(url)
+    assert response.context["form"]["arg-country"].value() is None
+    assert response.context["form"]["reason"].value() == "because"
+    assert "You may not see its arguments" in response.content.decode()
+    # Nor is anything taken from another data migration's run, or from none.
+    for wrong in (a_run(reason="another").pk, 4711, "x", ""):
+        form = client_of_ana.get(f"{address('run', ARGUMENTS)}?again={wrong}").context["form"]
+        assert form["reason"].value() is None
 
 
 def test_the_source_changed_between_form_and_confirm_is_shown_again(client_of_ana: Client, monkeypatch):
