@@ -11,6 +11,7 @@ import ast
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -81,15 +82,16 @@ def words(page: Path) -> str:
 
 
 def commands(page: Path) -> Iterator[list[str]]:
-    """The arguments of every ``python manage.py`` of a page, in blocks and in sentences."""
+    """The arguments of every ``python manage.py`` of a page, in blocks and in sentences; in the demo it is another."""
+    begin = re.compile(r"(\.venv/bin/)?python manage\.py ")
     for block in blocks(page):
         if block.language in ("", "console", "bash", "sh"):
             for line in block.code.replace("\\\n", " ").splitlines():
-                if line.startswith("python manage.py "):
+                if begin.match(line):
                     yield shlex.split(line)[2:]
     for inline in re.findall(r"`([^`]+)`", words(page)):
         command = " ".join(inline.split())
-        if command.startswith("python manage.py "):
+        if begin.match(command):
             yield shlex.split(command)[2:]
 
 
@@ -143,6 +145,22 @@ def test_the_commands_are_found() -> None:
 
 def test_every_example_command_is_used() -> None:
     assert set(EXAMPLES) <= {name for page in PAGES for name, *_ in commands(page)}
+
+
+DEMO = "console/demo/management/commands"
+
+
+def test_a_command_of_the_examples_is_in_the_demo_or_in_a_file_that_its_page_names() -> None:
+    shown = {Path(block.example).stem for page in PAGES for block in blocks(page)}
+    in_demo = {path.stem for path in (ROOT / DEMO).glob("*.py")}
+    assert set(EXAMPLES) - in_demo - shown == set()
+    for page in PAGES:
+        said = re.sub(r"<!--.*?-->", "", words(page), flags=re.DOTALL)
+        for block in blocks(page):
+            # What has a help text is a command to write down, not a few attributes of one.
+            if re.search(r"^class Command\b.*^    help = ", block.code, re.MULTILINE | re.DOTALL):
+                assert block.example.endswith(".py"), f"{block!r}: say in which file it is"
+                assert re.search(rf"`(\S+/)?{Path(block.example).name}`", said), f"{block!r}: {block.example}"
 
 
 def test_every_option_of_ours_is_documented() -> None:
@@ -407,6 +425,11 @@ EXAMPLE_COMMAND = "shop/management/commands/lowercase_emails.py"
 CREATE = "shell -v 0 -c 'from shop.models import Customer; Customer.objects.create(email=\"Ana@Example.com\")'"
 
 
+def commands_below_the_example() -> Block:
+    (block,) = [each for each in blocks(ROOT / "README.md") if "lowercase_emails --dry-run" in each.code]
+    return block
+
+
 def test_the_readmes_example_has_about_fifteen_lines() -> None:
     assert len(example("README.md", EXAMPLE_COMMAND).splitlines()) <= 15
 
@@ -418,9 +441,7 @@ def test_the_readmes_example_works_with_the_core_alone(project: Project) -> None
     project.manage("migrate")
     project.manage(CREATE)
     # The three commands that stand below it.
-    (block,) = [
-        block for block in blocks(ROOT / "README.md") if "--dry-run" in block.code and block.language == "console"
-    ]
+    block = commands_below_the_example()
     dry, real, listing = [line.removeprefix("python manage.py ") for line in block.code.splitlines()]
     said = project.manage(dry)
     assert "shop_customer: 0 inserted, 1 updated, 0 deleted" in said
@@ -433,6 +454,38 @@ def test_the_readmes_example_works_with_the_core_alone(project: Project) -> None
     done = project.do("-c", "import django, sys; sys.argv = ['manage.py', 'check']; import runpy; "
                       "runpy.run_path('mysite/settings.py'); assert 'django_q' not in sys.modules")  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not WITH_CONSOLE, reason="the console is left out")
+def test_the_readme_can_be_followed_in_the_demo(tmp_path: Path) -> None:
+    """Word for word, in a copy of what is needed for it, with the Python of these tests for that of ``make``."""
+    for name in ("console", "data_migrations", "templates", "manage.py"):
+        source = ROOT / name
+        shutil.copytree(source, tmp_path / name) if source.is_dir() else shutil.copy(source, tmp_path)
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("TEST_", "DJANGO_", "DATABASE_"))}
+
+    def manage(command: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *shlex.split(command)[1:]],
+            cwd=tmp_path, env={**kept, "PYTHONPATH": ""}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done.stdout + done.stderr
+
+    # What ``make run`` does at its start.
+    for command in ("migrate --database console", "migrate", "load_demo --customers 20 --orders 20"):
+        manage(f"python manage.py {command} -v 0")
+    (shop,) = [each for each in blocks(ROOT / "README.md") if each.code.startswith(".venv/bin/python manage.py")]
+    listing, dry, real = [manage(line) for line in shop.code.splitlines()]
+    assert "pending  normalize_customer_emails_v1_2026_11_02" in listing
+    assert "Nothing was kept" in dry
+    assert "is applied in" in real
+    (path,) = re.findall(rf"write it to `({DEMO}/lowercase_emails\.py)`", (ROOT / "README.md").read_text())
+    (tmp_path / path).write_text(example("README.md", EXAMPLE_COMMAND))
+    below = [manage(line) for line in commands_below_the_example().code.splitlines()]
+    assert "Nothing was kept" in below[0]
+    assert "lowercase_emails_v1_2026_11_21 is applied in" in below[1]
+    assert re.search(r"applied +lowercase_emails_v1_2026_11_21", below[2])
 
 
 @pytest.mark.skipif(not WITH_CONSOLE, reason="the console is left out")

@@ -155,7 +155,7 @@ def announce(host: str, port: int) -> None:
         f"\n  http://{f'[{shown}]' if ':' in shown else shown}:{port}/\n\n"
         "  Log in as ana (may do everything), ben (may approve what others ask for)\n"
         "  or viewer (may only look); the password is demo. Then open Data migrations.\n"
-        "  Ctrl-C stops the web server and the worker.\n"
+        f"  Ctrl-C stops the web server and the worker; from another shell: kill {os.getpid()}\n"
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -32,7 +34,7 @@ def free_port() -> int:
 class Site:
     """One start of the supervisor, with all that it prints in a file."""
 
-    def __init__(self, data: Path, port: int, **environment: str) -> None:
+    def __init__(self, data: Path, port: int, command: list[str] | None = None, **environment: str) -> None:
         self.port, self.data = port, data
         self.output = data / f"output-{time.monotonic_ns()}.txt"
         inherited = {
@@ -50,7 +52,7 @@ class Site:
         }
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "console.site.serve"],
+                command or [sys.executable, "-m", "console.site.serve"],
                 cwd=ROOT,
                 env=environment,
                 stdout=output,
@@ -104,8 +106,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Site]]:
     started: list[Site] = []
     families: list[psutil.Process] = []
 
-    def starter(port: int | None = None, **environment: str) -> Site:
-        site = Site(tmp_path, port or free_port(), **environment)
+    def starter(port: int | None = None, command: list[str] | None = None, **environment: str) -> Site:
+        site = Site(tmp_path, port or free_port(), command, **environment)
         started.append(site)
         return site
 
@@ -146,6 +148,24 @@ def test_it_starts_lets_people_in_and_leaves_no_process(start: Callable[..., Sit
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", site.port))
+
+
+def test_it_says_how_to_stop_it_from_another_shell(start: Callable[..., Site]) -> None:
+    site = start().ready()
+    found = re.search(r"from another shell: kill (\d+)$", site.text(), re.MULTILINE)
+    assert found is not None
+    assert int(found[1]) == site.process.pid
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+def test_make_itself_hands_a_sigterm_on(start: Callable[..., Site]) -> None:
+    # What is installed stays as it is: the stamp counts as old, whether it is there or not.
+    site = start(command=["make", "-o", ".venv/.run-installed", f"PY={sys.executable}", "run"]).ready()
+    family = site.family()
+    assert any("console.site.serve" in " ".join(process.cmdline()) for process in family)
+    site.stop(signal.SIGTERM)
+    _, alive = psutil.wait_procs(family, timeout=5)
+    assert alive == []
 
 
 def test_a_second_start_keeps_the_data_and_is_quick(start: Callable[..., Site]) -> None:
