@@ -41,7 +41,7 @@ LOOKS: dict[str, Look] = {
     "running": Look("Running", "active", _PLAY),
     "interrupted": Look("Interrupted", "warning", _BROKEN),
     "changed": Look("Changed since applied", "warning", _WARNING),
-    "unregistered": Look("Not in the code", "warning", _QUESTION),
+    "unregistered": Look("Not in the code here", "warning", _QUESTION),
     "last_failed": Look("Last run failed", "bad", _CROSS),
     "broken": Look("Cannot be imported", "bad", _CROSS),
     # An operation of a schema migration.
@@ -71,8 +71,8 @@ LOOKS: dict[str, Look] = {
 
 
 def breakable(name: str) -> SafeString:
-    """A name that a narrow place breaks after an underscore, and not in the middle of a word."""
-    return mark_safe(escape(name).replace("_", "_<wbr>"))
+    """A name, or a path, that a narrow place breaks after an underscore or a slash, and not in the middle of a word."""
+    return mark_safe(escape(name).replace("_", "_<wbr>").replace("/", "/<wbr>"))
 
 
 def look(state: str) -> Look:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from django.db import connections, router
-from django.db.models import QuerySet, Subquery
+from django.db.models import Max, QuerySet, Subquery
 
 from data_migrations import clock, registry, status
 from data_migrations.exceptions import DataMigrationError
 from data_migrations.models import AppliedMigration
 from data_migrations.registry import RegisteredMigration
+from data_migrations.reporting import Door
 
-from . import failures
+from . import absence, failures
+from .absence import Absence
 from .models import Kind, Run
 from .states import ACTIVE, PLANNED, Status
 
@@ -45,6 +48,8 @@ class Row:
     """The last one, where it failed and nothing was done since."""
     missing: tuple[str, ...] = ()
     """What it depends on and is not applied."""
+    absence: Absence | None = None
+    """Why this process may not know it; None where it does, or where it never was a command."""
     usual: str = ""
     """How the last run's duration compares with what is usual, in words."""
 
@@ -134,14 +139,51 @@ def read(database: str, *, with_runs: bool = True, names: Collection[str] | None
     applied = {each.name for each in statuses if each.record is not None}
     if names is not None:
         applied |= _applied_dependencies(statuses, database)
+    seen = _only_seen_in_runs(statuses, database, names, {**planned, **active}) if with_runs else {}
+    statuses += [status.MigrationStatus(name, status.State.UNREGISTERED, None, None, None, False) for name in seen]
     rows = [
-        _row(each, active.get(each.name), planned.get(each.name), failed.get(each.name), applied) for each in statuses
+        _row(each, active.get(each.name), planned.get(each.name), failed.get(each.name), applied)
+        for each in sorted(statuses, key=lambda each: each.name)
     ]
-    return Catalogue(database, rows)
+    return Catalogue(database, _with_absences(rows, seen))
+
+
+def _only_seen_in_runs(
+    statuses: list[status.MigrationStatus], database: str, names: Collection[str] | None, ahead: dict[str, Run]
+) -> dict[str, datetime]:
+    """What neither this code nor the ledger has, but a run that waits or goes on; of given names, any run. With times.
+
+    A worker or a shell may have newer code than this process.
+    """
+    known = {each.name for each in statuses}
+    seen = {name: run.requested_at for name, run in ahead.items() if name not in known}
+    if names is None:
+        return seen
+    missing = set(names) - known
+    if not missing:
+        return {}
+    runs = Run.objects.filter(database=database, migration__in=missing).order_by()
+    return dict(runs.values_list("migration").annotate(Max("requested_at")))
+
+
+def _with_absences(rows: list[Row], seen: dict[str, datetime]) -> list[Row]:
+    """The rows, with why this process may not know those that are not in its code."""
+    times: dict[str, datetime | None] = {
+        # A record that a person made by hand says nothing of any code.
+        row.name: seen.get(row.name) if row.record is None else _last_use(row.record)
+        for row in rows
+        if row.registered is None and (row.record is None or row.record.door != Door.CODE)
+    }
+    found = absence.explain(times)
+    return [replace(row, absence=found.get(row.name)) for row in rows] if found else rows
+
+
+def _last_use(record: AppliedMigration) -> datetime | None:
+    return None if record.door == Door.MARKED else record.applied_at
 
 
 def find(name: str, database: str) -> Row | None:
-    """One data migration; None where neither the code nor the ledger knows it."""
+    """One data migration; None where neither the code, the ledger nor a run knows it."""
     return read(database, names=(name,)).get(name)
 
 

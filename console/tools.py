@@ -53,7 +53,7 @@ def why_not(kind: str, row: Row) -> str:
     if row.registered is None:
         if row.record is not None and row.record.door == Door.CODE:
             return "It is run by code (run_once), not by a command."
-        return "It is not in the code any more; only its record is left."
+        return "It is not in the code of this web server."
     if row.state == "broken":
         return "Its module cannot be imported."
     if row.state == "unknown":

@@ -7,12 +7,16 @@ import hashlib
 import importlib
 import inspect
 import traceback
+from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from django.apps import apps
 from django.core.management import get_commands
 
 from .exceptions import BrokenMigration, UnknownMigration
@@ -26,6 +30,7 @@ _TELLTALES = ("migration_name", "IdempotentCommand", "BatchedCommand", "data_mig
 
 # Which module has that checksum.
 _modules: dict[str, str] = {}
+_looked_at = datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -125,8 +130,10 @@ def _spec(module_name: str) -> ModuleSpec | None:
 
 @cache
 def _discover() -> tuple[RegisteredMigration, ...]:
+    global _looked_at
     from .management.commands.base import IdempotentCommand
 
+    _looked_at = datetime.now(UTC)
     found = []
     for command_name, app in sorted(get_commands().items()):
         app_name = app if isinstance(app, str) else app.__module__.partition(".management.")[0]
@@ -158,6 +165,33 @@ def _discover() -> tuple[RegisteredMigration, ...]:
 def all_migrations() -> list[RegisteredMigration]:
     """Every data migration in the code, by name, those that cannot be imported included."""
     return sorted(_discover(), key=lambda migration: migration.name)
+
+
+def known_since() -> datetime:
+    """When this process looked through the apps; what was written after that it does not know."""
+    _discover()
+    return _looked_at
+
+
+def newer_on_disk(names: Collection[str]) -> dict[str, str]:
+    """Of names that this process does not know those that stand in a command which is newer, with that command's name.
+
+    Nothing is imported: the files of the commands are looked at that were written since this process looked.
+    """
+    found: dict[str, str] = {}
+    if not names:
+        return found
+    since = known_since().timestamp()
+    for config in apps.get_app_configs():
+        for path in Path(config.path, "management", "commands").glob("*.py"):
+            try:
+                if path.stem in get_commands() and path.stat().st_mtime < since:
+                    continue
+                text = path.read_text(encoding="utf-8", errors="replace")
+            except OSError:
+                continue
+            found |= {name: path.stem for name in names if f'"{name}"' in text or f"'{name}'" in text}
+    return found
 
 
 def reset() -> None:

@@ -50,7 +50,9 @@ def _decide(word: str, admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> Ht
         return HttpResponseRedirect(back)
     refusal = approval.why_not(run, request.user)
     if not refusal and migration is None:
-        refusal = "It is not in the code any more, so it can only be rejected." if word == "approve" else ""
+        refusal = (
+            "It is not in the code of this web server, so here it can only be rejected." if word == "approve" else ""
+        )
     if not refusal and word == "approve" and migration is not None:
         refusal = approval.broken(run, migration)
     return render(

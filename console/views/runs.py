@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from console import errors, health, liveness, pace, schedule, speed, tools, uploads, usual
+from console import absence, errors, health, liveness, pace, schedule, speed, tools, uploads, usual
 from console.appearance import look
 from console.models import Kind, Run
 from console.permissions import find, require
@@ -69,6 +69,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
         modules=("live", "log") if sees_log else ("live",),
         run=run,
         in_code=migration is not None,
+        absence=absence.of_run(run) if migration is None else None,
         is_mark=run.kind in (Kind.MARK, Kind.UNMARK),
         migration_url=tools.migration_url("change", run.migration, run.database),
         share=_share(run),
