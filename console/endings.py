@@ -72,7 +72,7 @@ def of_outcome(outcome: Outcome, mask: Masker) -> Ending:
             ],
             "emails_held": outcome.emails_held,
             "samples": [_masked(sample, mask) for sample in outcome.samples],
-            "estimated_seconds": outcome.estimated_seconds,
+            **(_rehearsed(outcome, mask) if outcome.kind == OutcomeKind.DRY_RUN else {}),
         },
     )
 
@@ -82,6 +82,17 @@ def words(error: BaseException) -> str:
     if isinstance(error, MigrationFailed):
         return "\n".join(part for part in (error.what, error.afterwards) if part) or type(error).__name__
     return str(error) or type(error).__name__
+
+
+def _rehearsed(outcome: Outcome, mask: Masker) -> dict[str, Any]:
+    """What is known of a dry run alone."""
+    aside = outcome.set_aside
+    keys = [mask.lines(clean(key)) for key in aside.keys]
+    return {
+        "estimated_seconds": outcome.estimated_seconds,
+        "estimated_pauses": outcome.estimated_pauses,
+        "set_aside": {"count": aside.count, "keys": keys} if aside.count else None,
+    }
 
 
 def of_error(error: BaseException, message: str, traceback: str) -> Ending:

@@ -13,7 +13,7 @@ from django.db import models
 from django.utils import timezone
 
 from data_migrations.models import NAME_LENGTH
-from data_migrations.reporting import Door
+from data_migrations.reporting import Door, SetAside
 
 from .states import ACTIVE, FINISHED, Status
 
@@ -128,9 +128,12 @@ class Run(models.Model):
     affected_rows = models.BigIntegerField(null=True, blank=True)
     changes = models.JSONField(default=list, blank=True, encoder=DjangoJSONEncoder)
     emails_held = models.PositiveIntegerField(default=0)
-    # Of a dry run: rows before and after, and how many seconds the whole would take.
+    # Of a dry run: rows before and after; how many seconds all that was left would take, and how many of them are
+    # pauses between the batches; and the rows that would be set aside, as the fields of a SetAside.
     samples = models.JSONField(default=list, blank=True, encoder=DjangoJSONEncoder)
     estimated_seconds = models.FloatField(null=True, blank=True)
+    estimated_pauses = models.FloatField(null=True, blank=True)
+    set_aside = models.JSONField(null=True, blank=True)
     error_class = models.CharField(max_length=200, blank=True)
     error_message = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
@@ -198,6 +201,11 @@ class Run(models.Model):
         if self.started_at is None:
             return None
         return (self.finished_at or timezone.now()) - self.started_at
+
+    @property
+    def aside(self) -> SetAside:
+        """The rows that a dry run would have set aside."""
+        return SetAside(**(self.set_aside or {}))
 
     @property
     def lines(self) -> int:

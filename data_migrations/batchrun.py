@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections, transaction
@@ -19,11 +19,12 @@ from .keeping import Keeper
 from .leases import HeldLease
 from .progress import Progress
 from .reading import Reading
-from .reporting import Reporter
+from .reporting import FEW_KEYS, Reporter, SetAside
 from .samples import Sampler
 from .sizing import next_size
 from .stopping import StopFlag, StopRequested
 from .throttles import Throttle
+from .words import counted, were
 
 if TYPE_CHECKING:
     from .management.commands.base import BatchedCommand
@@ -69,6 +70,10 @@ class BatchRun:
         self.is_through = False
         # Only a dry run, which keeps nothing, shows rows and says how long the whole would take.
         self.sampler = Sampler(command.dry_run_samples if lease is None else 0)
+        # What it would set aside; a real run has that in its quarantine.
+        self.set_aside = SetAside()
+        # Where it began: the rows that earlier runs did.
+        self.rows_before = 0
 
     def run(self) -> int:
         """Work through all batches; gives the rows done in all, those of earlier runs included.
@@ -81,13 +86,14 @@ class BatchRun:
         if self.commits and self.command.options.get("restart"):
             self.forget()
         position = checkpoints.begin(self.command.migration_name, self.using, kept=self.commits)
+        self.rows_before = position.rows
         if self.commits:
             self.follow_wishes(*position.wishes)
         source: Source = self.command.make_source()
         source.begin(position.cursor)
         self.tell_start(position, source)
-        if position.resumed and self.lease is not None:
-            self.retry_quarantined(position, self.lease)
+        if position.resumed:
+            self.retry_quarantined(position)
         if position.total is None:
             position.total = source.count()
         self.reading = Reading(self.using, source, allowed=self.commits and not self.command.works_elsewhere)
@@ -112,7 +118,7 @@ class BatchRun:
         limit = self.limit()
         # Who goes on only so far wants to know at once how far that is.
         counts_at = time.monotonic() + (COUNT_SECONDS if limit is None and self.lease is not None else 0)
-        self.progress.update(position.rows, position.total)
+        self.progress.update(self.rows_come_to(position), position.total)
         while not position.exhausted:
             self.stop.check()
             if position.total is None and time.monotonic() >= counts_at:
@@ -126,12 +132,12 @@ class BatchRun:
             before, position = position, self.next_position(source, position, size)
             if position.exhausted:
                 if before.total is None:
-                    self.progress.update(position.rows, position.total)
+                    self.progress.update(self.rows_come_to(position), position.total)
                 break
             done_here += 1
             seconds = time.monotonic() - began
             size = self.size_after(size, position.rows - before.rows, seconds)
-            self.progress.update(position.rows, position.total)
+            self.progress.update(self.rows_come_to(position), position.total)
             self.rest()
         self.is_through = True
         return position, done_here
@@ -150,6 +156,15 @@ class BatchRun:
             self.reporter.message("warning", f"The rows could not be counted, so no total is shown: {error!s}")
             return None
         return None if behind is None else position.gone + behind
+
+    def rows_come_to(self, position: Position) -> int:
+        """How far it is: of a dry run the rows that were tried, also those that failed or need no change."""
+        return position.rows if self.lease is not None else self.rows_before + self.sampler.seen
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every row there is was done, so that the result can be verified."""
+        return self.is_through and not self.set_aside.count
 
     # One batch.
 
@@ -226,9 +241,12 @@ class BatchRun:
         """Do the batch, and where it fails find the rows that are to blame and set them aside."""
         done, poison = self.whole_or_sifted(batch)
         for key, error in poison:
-            self.reporter.message("warning", f"Row {key!r} set aside: {type(error).__name__}: {error}")
+            would = "" if self.commits else "would be "
+            self.reporter.message("warning", f"Row {key!r} {would}set aside: {type(error).__name__}: {error}")
             if self.commits:
                 quarantine.put(self.command.migration_name, self.using, key, error)
+            else:
+                self.set_aside = self.set_aside.and_one(key)
         return done
 
     def whole_or_sifted(self, batch: Batch) -> tuple[int, list[tuple[Any, BaseException]]]:
@@ -276,30 +294,45 @@ class BatchRun:
 
     # Quarantine.
 
-    def retry_quarantined(self, position: Position, lease: HeldLease) -> None:
-        """Try the rows again that an earlier run set aside; those that go through leave the quarantine, and count."""
+    def retry_quarantined(self, position: Position) -> None:
+        """Try the rows again that an earlier run set aside; those that go through leave the quarantine, and count.
+
+        A dry run does so, too, for the run that it stands for would; it leaves the quarantine as it is.
+        """
         name = self.command.migration_name
         keys = quarantine.keys(name, self.using)
         if not keys:
             return
         batch_for: Callable[[Sequence[Any]], Batch] = self.command.batch_of_keys
-        self.reporter.message("info", f"Trying {len(keys)} quarantined rows again.")
-        with transaction.atomic(using=self.using):
+        self.reporter.message("info", f"Trying {counted(len(keys), 'quarantined row')} again.")
+        watched = nullcontext() if self.lease is not None else self.sampler.around(batch_for(keys))
+        with transaction.atomic(using=self.using), watched:
             _, poison = quarantine.sift(keys, lambda some: self.counted(batch_for(some)), self.is_fatal, self.using)
-            still = [key for key, _ in poison]
-            quarantine.release(name, self.using, [key for key in keys if key not in still])
             position.rows += len(keys) - len(poison)
-            position.store(lease)
-        self.reporter.message("info", f"{len(keys) - len(poison)} of them went through, {len(poison)} did not.")
+            if self.lease is not None:
+                still = [key for key, _ in poison]
+                quarantine.release(name, self.using, [key for key in keys if key not in still])
+                position.store(self.lease)
+        for key, error in poison:
+            self.reporter.message("warning", f"Row {key!r} stays set aside: {type(error).__name__}: {error}")
+            if self.lease is None:
+                self.set_aside = self.set_aside.and_one(key)
+        if len(keys) == 1:
+            self.reporter.message("info", "It did not go through." if poison else "It went through.")
+        else:
+            went = len(keys) - len(poison)
+            self.reporter.message("info", f"{went:,} of them went through, {len(poison):,} did not.")
 
     def require_empty_quarantine(self, position: Position) -> None:
         """Applied means all rows: those set aside have to go through, or to be accepted by a person."""
         left = quarantine.rows(self.command.migration_name, self.using) if self.may_have_set_aside(position) else []
         if left:
+            them = "it" if len(left) == 1 else "them"
+            aside = SetAside(len(left), [row.key for row in left[:FEW_KEYS]])
             raise QuarantineNotEmpty(
-                f"{self.command.migration_name} is through with {position.rows} rows, but {len(left)} were set aside "
-                f"({', '.join(row.key for row in left[:5])}{', …' if len(left) > 5 else ''}). It is not recorded as "
-                "applied. Mend them and run it again, which tries only them; or accept them with "
+                f"{self.command.migration_name} is through with {counted(position.rows, 'row')}, but {aside} "
+                f"{were(len(left))} set aside. It is not recorded as "
+                f"applied. Mend {them} and run it again, which tries only {them}; or accept {them} with "
                 f'"manage.py custom_migrations quarantine {self.command.migration_name} --accept --reason TEXT" '
                 "and run it again."
             )
@@ -320,14 +353,15 @@ class BatchRun:
         if position.resumed:
             self.reporter.message(
                 "info",
-                f"Resuming after batch {position.batches}, {position.rows} rows done, "
+                f"Resuming after batch {position.batches}, {counted(position.rows, 'row')} done, "
                 f"at {source.words(position.cursor)}.",
             )
 
     def tell_rehearsal(self, position: Position) -> None:
-        """What became of a few rows, and how long the whole would take."""
-        self.sampler.estimate(position.total, self.pause / self.first_size(position))
-        for text in self.sampler.words(position.total):
+        """What became of a few rows, and how long all that is left would take."""
+        size = self.first_size(position)
+        estimate = self.sampler.estimate(position.total, self.rows_before, self.pause, size)
+        for text in [*self.sampler.words(), *estimate]:
             self.reporter.message("info", text)
 
     def first_size(self, position: Position) -> int:
@@ -346,8 +380,9 @@ class BatchRun:
     def at_limit(self, position: Position, batches: int) -> StoppedEarly:
         """The end of a run that was to do only so many batches."""
         return StoppedEarly(
-            f"{self.command.migration_name} stopped after {batches} batches, as --limit-batches says; "
-            f"{position.rows} rows are done and kept. Run it again to go on.",
+            f"{self.command.migration_name} stopped after {batches:,} batch{'' if batches == 1 else 'es'}, as "
+            f"--limit-batches says; {counted(position.rows, 'row')} {'is' if position.rows == 1 else 'are'} done and "
+            "kept. Run it again to go on.",
             reason="limit",
         )
 
@@ -365,7 +400,7 @@ class BatchRun:
         """The size that somebody asked for, also before it began or while it was paused; else this one."""
         wished = self.read_wishes()
         if wished is not None and wished != size:
-            self.reporter.message("info", f"Batch size set to {wished} from outside.")
+            self.reporter.message("info", f"Batch size set to {wished:,} from outside.")
         return size if wished is None else wished
 
     def read_wishes(self) -> int | None:

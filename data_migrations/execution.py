@@ -26,7 +26,7 @@ from .exceptions import DataMigrationError, LeaseLost, Misconfigured, NotReversi
 from .leases import HeldLease
 from .models import NAME_LENGTH
 from .progress import Progress
-from .reporting import Broadcast, Outcome, OutcomeKind, RunInfo
+from .reporting import Broadcast, Outcome, OutcomeKind, RunInfo, SetAside
 from .stopping import StopFlag, StopRequested
 from .work import RunRequest, Work
 
@@ -192,6 +192,8 @@ class Execution:
             rehearsal.emails_held,
             samples=tuple(self.batches.sampler.samples) if self.batches else (),
             estimated_seconds=self.batches.sampler.estimated_seconds if self.batches else None,
+            estimated_pauses=self.batches.sampler.estimated_pauses if self.batches else 0.0,
+            set_aside=self.batches.set_aside if self.batches else SetAside(),
         )
 
     @contextmanager
@@ -278,8 +280,8 @@ class Execution:
             action = self.work.reverse_migration if self.request.reverse else self.work.perform_migration
             result = action(dry_run=self.request.dry_run)
             self.progress.flush()
-        # The first batches alone are nothing to verify.
-        if not self.request.reverse and not (self.batches and not self.batches.is_through):
+        # The first batches alone are nothing to verify, nor is a dry run of which a real one would set rows aside.
+        if not self.request.reverse and not (self.batches and not self.batches.is_whole):
             self.verify()
         return result
 

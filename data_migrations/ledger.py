@@ -12,6 +12,7 @@ from .exceptions import AlreadyRunning, LedgerMissing
 from .leases import ensure_row, is_live
 from .models import AppliedMigration, AppliedSource, Checkpoint, Event, Lease, LedgerEvent, QuarantinedRow
 from .reporting import Door
+from .words import counted
 
 _TABLES = (AppliedMigration, LedgerEvent, Lease, Checkpoint, QuarantinedRow)
 
@@ -209,8 +210,7 @@ def settle(name: str, using: str) -> None:
 
 def note_accepted(name: str, rows: int, *, using: str, by: str, reason: str, door: Door = Door.MARKED) -> None:
     """Write into the history that somebody takes quarantined rows as they are, in the current transaction."""
-    words = f"{rows} quarantined row{'s' if rows > 1 else ''}: {reason}"
-    _note(name, Event.ACCEPTED, using, by, door, words)
+    _note(name, Event.ACCEPTED, using, by, door, f"{counted(rows, 'quarantined row')}: {reason}")
 
 
 def _require_idle(name: str, using: str) -> Lease:

@@ -154,7 +154,7 @@ class Checkpoint(models.Model):
         default_permissions = ()
 
     def __str__(self) -> str:
-        return f"{self.name} after {self.rows} rows"
+        return f"{self.name} after {self.rows:,} rows"
 
 
 class QuarantinedRow(models.Model):

@@ -76,7 +76,7 @@ def number(value: float) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds in words: "4.2 s", "51 s", "1 m 51 s", "2 h 05 m", "3 d 04 h"."""
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     minutes, rest = divmod(whole, 60)

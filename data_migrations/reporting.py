@@ -7,11 +7,14 @@ bring a reporter; one that fails is dropped, and never takes the run down with i
 from __future__ import annotations
 
 import enum
+import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+from .words import counted
 
 logger = logging.getLogger("data_migrations")
 
@@ -59,6 +62,26 @@ class TableChange:
         return self.inserted + self.updated + self.deleted
 
 
+FEW_KEYS = 5
+"""So many keys of rows that are set aside are named in a sentence."""
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """Rows that are set aside, or in a dry run would be: how many, and the first of their keys, as JSON."""
+
+    count: int = 0
+    keys: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        return f"{counted(self.count, 'row')} ({', '.join(self.keys)}{', …' if self.count > len(self.keys) else ''})"
+
+    def and_one(self, key: Any) -> SetAside:
+        """The same with one more row."""
+        keys = self.keys if len(self.keys) >= FEW_KEYS else (*self.keys, json.dumps(key))
+        return SetAside(self.count + 1, keys)
+
+
 @dataclass(frozen=True)
 class RunInfo:
     """What is asked for, as reporters see it; sensitive arguments are masked.
@@ -90,7 +113,8 @@ class Outcome:
 
     ``provisional``: a transaction around the run is still open, and only its commit makes it true.
     ``samples``, of a dry run in batches: rows as dicts of ``key``, ``before`` and ``after`` (field -> value of what
-    changes, ``after`` None for a deleted row), JSON-serialisable. ``estimated_seconds``: what the whole would take.
+    changes, ``after`` None for a deleted row), JSON-serialisable. ``estimated_seconds``: what all that is left would
+    take, the ``estimated_pauses`` between its batches among them. ``set_aside``: rows that would be.
     """
 
     kind: OutcomeKind
@@ -102,6 +126,8 @@ class Outcome:
     provisional: bool = False
     samples: Sequence[dict[str, Any]] = ()
     estimated_seconds: float | None = None
+    estimated_pauses: float = 0.0
+    set_aside: SetAside = SetAside()
 
 
 @dataclass(frozen=True)

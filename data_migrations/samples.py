@@ -12,6 +12,7 @@ from django.db.models import Model
 
 from . import rate
 from .batches import Batch, QuerysetBatch
+from .words import counted
 
 ROWS = 5
 """How many rows are shown."""
@@ -29,14 +30,17 @@ class Sampler:
 
     Attributes:
         samples: what was seen, JSON-serialisable.
-        estimated_seconds: what the whole would take; None where that cannot be told.
+        seen: how many rows were tried, those that failed among them.
+        estimated_seconds: what all that is left would take; None where that cannot be told.
+        estimated_pauses: how many seconds of that are pauses between batches.
     """
 
     def __init__(self, rows: int = ROWS) -> None:
         self.rows = rows
         self.samples: list[Sample] = []
+        self.seen = 0
         self.estimated_seconds: float | None = None
-        self._seen = 0
+        self.estimated_pauses = 0.0
         self._worked = 0.0
 
     @contextmanager
@@ -49,7 +53,7 @@ class Sampler:
         began = time.monotonic()
         yield
         self._worked += time.monotonic() - began
-        self._seen += len(batch)
+        self.seen += len(batch)
         if isinstance(batch, QuerysetBatch) and keys:
             after = self._values(batch, keys)
             changed = [key for key in keys if before.get(key) != after.get(key)]
@@ -57,20 +61,29 @@ class Sampler:
                 _sample(batch.keyset.to_json(key), before.get(key, {}), after.get(key)) for key in changed[: self.rows]
             ]
 
-    def estimate(self, total: int | None, pause_for_a_row: float) -> None:
-        """Take the rows seen for all of them."""
-        if total is not None and self._seen:
-            self.estimated_seconds = total * (self._worked / self._seen + pause_for_a_row)
+    def estimate(self, total: int | None, done: int, pause: float, size: int) -> list[str]:
+        """Take the rows seen for all that are left, with a pause after each ``size`` of them; gives it in words.
 
-    def words(self, total: int | None) -> list[str]:
-        """What was seen, for a person."""
-        told = ["\n".join(["Rows before → after:", *lines(self.samples)])] if self.samples else []
-        if total is not None and self.estimated_seconds is not None and self._worked > 0:
-            told.append(
-                f"All {total:,} rows would take about {rate.duration(self.estimated_seconds)}, at the "
-                f"{rate.number(self._seen / self._worked)} rows/s of these {self._seen:,}."
-            )
-        return told
+        Args:
+            done: how many an earlier run did, so that they are none of those.
+        """
+        if total is None or total <= done or not self.seen:
+            return []
+        left = total - done
+        self.estimated_pauses = left * pause / size
+        self.estimated_seconds = left * self._worked / self.seen + self.estimated_pauses
+        if self._worked <= 0:
+            return []
+        pauses = f", and with a pause of {pause:g} s after each {counted(size, 'row')}" if self.estimated_pauses else ""
+        rows = f"All {left:,} rows" if 1 < left == total else f"The {counted(left, 'row')}{' left' if done else ''}"
+        return [
+            f"{rows} would take about {rate.duration(self.estimated_seconds)}, at the "
+            f"{rate.number(self.seen / self._worked)} rows/s of these {self.seen:,}{pauses}."
+        ]
+
+    def words(self) -> list[str]:
+        """The rows seen, for a person."""
+        return ["\n".join(["Rows before → after:", *lines(self.samples)])] if self.samples else []
 
     def _values(self, batch: QuerysetBatch, keys: list[Any]) -> dict[Any, dict[str, Any]]:
         """The rows of these keys by key, each as field -> value."""
@@ -96,7 +109,7 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, bytes | bytearray | memoryview):
-        return f"{len(value)} bytes"
+        return f"{len(value):,} bytes"
     if isinstance(value, dict | list | tuple):
         value = json.dumps(value, default=str, ensure_ascii=False)
     text = str(value)

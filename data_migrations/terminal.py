@@ -12,6 +12,7 @@ from tqdm import tqdm
 from .exceptions import MigrationFailed
 from .rate import Rate
 from .reporting import GroupEnd, Holder, Outcome, OutcomeKind, Reporter, RunInfo, group_words
+from .words import counted
 
 LINE_SECONDS = 30.0
 """Seconds between two lines of progress in a log."""
@@ -121,12 +122,13 @@ def summary(name: str, outcome: Outcome) -> list[str]:
     if outcome.kind == OutcomeKind.REVERSED:
         return [f"{name} is reversed in {outcome.duration:.1f} s and pending again."]
     if outcome.kind == OutcomeKind.APPLIED:
-        rows = "" if outcome.affected_rows is None else f", {outcome.affected_rows} rows affected"
+        rows = "" if outcome.affected_rows is None else f", {counted(outcome.affected_rows, 'row')} affected"
         return [f"{name} is applied in {outcome.duration:.1f} s{rows}."]
     sentences = [
-        f"  {change.table}: {change.inserted} inserted, {change.updated} updated, {change.deleted} deleted"
+        f"  {change.table}: {change.inserted:,} inserted, {change.updated:,} updated, {change.deleted:,} deleted"
         for change in outcome.changes
     ]
     head = "It would have changed these rows:" if sentences else "It would have changed no rows."
     tail = [f"E-mails held back: {outcome.emails_held}."] if outcome.emails_held else []
-    return [head, *sentences, *tail, f"Dry run of {name} done in {outcome.duration:.1f} s. Nothing was kept."]
+    aside = f"; {outcome.set_aside} would be set aside" if outcome.set_aside.count else ""
+    return [head, *sentences, *tail, f"Dry run of {name} done in {outcome.duration:.1f} s{aside}. Nothing was kept."]

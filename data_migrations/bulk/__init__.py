@@ -52,8 +52,8 @@ def save(rows: Sequence[Model], fields: Sequence[str], *, using: str) -> int:
     unsaved = [row for row in rows if row._state.adding]
     if unsaved:
         raise InvalidArgument(
-            f"{len(unsaved)} of {len(rows)} rows were never saved, so there is nothing to update. Nothing was written; "
-            "create them with bulk_create()."
+            f"{len(unsaved):,} of {len(rows):,} rows were never saved, so there is nothing to update. Nothing was "
+            "written; create them with bulk_create()."
         )
     rows = _last_of_each(rows, model)
     connection = connections[using]

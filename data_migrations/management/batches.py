@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from .. import checkpoints, databases, ledger, quarantine, registry
 from ..exceptions import Refused, UnknownMigration
 from ..models import QuarantinedRow
+from ..words import counted
 from ..work import current_actor
 
 
@@ -42,7 +43,7 @@ class BatchVerbs(BaseCommand):
             if not count:
                 self.stdout.write(f"{name} has no quarantined rows to accept.")
                 return
-            self.stdout.write(self.style.SUCCESS(f"Accepted: {count} quarantined rows of {name}."))
+            self.stdout.write(self.style.SUCCESS(f"Accepted: {counted(count, 'quarantined row')} of {name}."))
             if not ledger.is_applied(name, database):
                 self.stdout.write(f"Run it again, and it counts as applied: {self._how_to_run(name, database)}")
             return
@@ -56,8 +57,8 @@ class BatchVerbs(BaseCommand):
             if retry_info:
                 self.stdout.write(row.traceback)
         accepted = len(rows) - len(waiting)
-        tail = f"; {accepted} accepted before" if accepted else ""
-        self.stdout.write(f"Quarantined rows of {name}: {len(waiting)}{tail}.")
+        tail = f"; {accepted:,} accepted before" if accepted else ""
+        self.stdout.write(f"Quarantined rows of {name}: {len(waiting):,}{tail}.")
         if waiting and retry_info:
             self.stdout.write(
                 f"Mend their cause and run {self._how_to_run(name, database)} again: it tries these rows first, those "

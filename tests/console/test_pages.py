@@ -358,6 +358,13 @@ def test_a_dry_run_of_some_batches_says_that_its_numbers_are_of_these(client_of_
     assert "were tried" not in whole.replace("at the speed of the batches that were tried", "")
 
 
+def test_an_estimate_says_how_much_of_it_is_pauses(client_of_ana: Client):
+    fields = {"kind": "dry_run", "estimated_seconds": 54.6, "progress_total": 1200, "progress_done": 1200}
+    page = text(client_of_ana.get(run_address(a_run(**fields, estimated_pauses=54.0))))
+    assert "about <strong>55 s</strong>, at the speed of the batches that were tried, 54 s of it pauses" in page
+    assert "pauses" not in text(client_of_ana.get(run_address(a_run(**fields))))
+
+
 def test_a_failed_run_says_what_did_the_work_since(client_of_ana: Client):
     before = a_run(status="succeeded")
     failed = a_run(status="failed", error_class="ValueError", error_message="no")

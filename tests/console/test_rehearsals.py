@@ -92,3 +92,19 @@ def test_only_the_newest_dry_runs_are_looked_at(monkeypatch: pytest.MonkeyPatch)
     a_rehearsal()
     a_rehearsal(arguments={"lines": 2})
     assert rehearsals.last(registry.get(INCREMENT), "default", {}) is None
+
+
+def test_rows_that_would_be_set_aside_are_said_with_the_first_keys(client_of_ana: Client) -> None:
+    run = a_rehearsal(set_aside={"count": 1, "keys": ["1377"]})
+    for words in (said(told(client_of_ana)), said(client_of_ana.get(run_address(run)).content.decode())):
+        assert "1 row would be set aside: 1377." in words
+    run = a_rehearsal(set_aside={"count": 7, "keys": ["1", "2", '["<b>", 3]', "4", "5"]})
+    for words in (said(told(client_of_ana)), said(client_of_ana.get(run_address(run)).content.decode())):
+        assert "7 rows would be set aside: 1, 2, [&quot;&lt;b&gt;&quot;, 3], 4, 5, …." in words
+    run = a_rehearsal()
+    assert "set aside" not in told(client_of_ana) + client_of_ana.get(run_address(run)).content.decode()
+
+
+def said(html: str) -> str:
+    """What a page says, without its tags."""
+    return re.sub(r"<[^>]*>", "", html)

@@ -377,6 +377,18 @@ def test_a_dry_run_in_batches_keeps_its_samples_and_its_estimate() -> None:
     assert set(Item.objects.values_list("amount", flat=True)) == {0}
 
 
+def test_a_dry_run_keeps_which_rows_would_be_set_aside() -> None:
+    Item.objects.create(name="poison 1")
+    key = Item.objects.get(name="poison 1").pk
+    run = requested("batch_poison_2026_02_02", kind="dry_run")
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.set_aside == {"count": 1, "keys": [str(key)]}
+    assert run.estimated_pauses == 0
+    # What was tried is all of them, the one that failed as well.
+    assert run.progress_done == run.progress_total == Item.objects.count()
+
+
 @pytest.mark.slow
 def test_the_rate_is_stored_while_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     Item.objects.bulk_create([Item(name=f"more {number}") for number in range(200)])

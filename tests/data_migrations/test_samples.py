@@ -9,12 +9,16 @@ from uuid import UUID
 
 import pytest
 
-from data_migrations import executor
+from data_migrations import executor, quarantine
+from data_migrations.exceptions import QuarantineNotEmpty, StoppedEarly
 from data_migrations.reporting import OutcomeKind
 from data_migrations.samples import LONGEST, plain
 from tests.data_migrations.factories import ItemFactory
 from tests.testapp.management.commands.batch_increment import Command
+from tests.testapp.management.commands.batch_poison import Command as Poison
 from tests.testapp.models import Item, Label, Seat, Token
+
+POISON = Poison.migration_name
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
@@ -84,13 +88,84 @@ def test_the_whole_is_estimated(many, listener, monkeypatch):
         for _, text in listener.of("message")
     )
     monkeypatch.setattr(Command, "pause_seconds", 10)
-    assert 100 < rehearse().estimated_seconds < 110
+    outcome = rehearse(reporters=[listener])
+    assert 100 < outcome.estimated_seconds < 110
+    # What is told of the speed is without the pauses, so they have to be named.
+    assert outcome.estimated_pauses == 100
+    assert any(
+        text.startswith("All 100 rows would take about 1 m 4")
+        and text.endswith(" rows/s of these 30, and with a pause of 10 s after each 10 rows.")
+        for _, text in listener.of("message")
+    )
+
+
+def test_what_an_earlier_run_did_is_not_estimated_again(many, run, listener):
+    with pytest.raises(StoppedEarly):
+        run("batch_increment", "--limit-batches", "6")
+    outcome = rehearse(reporters=[listener], values={"each": 0.2})
+    # Four batches of the ten.
+    assert 0.8 <= outcome.estimated_seconds < 2
+    assert any(text.startswith("The 40 rows left would take about ") for _, text in listener.of("message"))
+    assert listener.of("progress")[-1] == (90, 100)
 
 
 def test_where_there_is_nothing_to_measure_nothing_is_estimated(listener):
     outcome = rehearse(reporters=[listener])
     assert outcome.estimated_seconds is None
     assert outcome.samples == ()
+
+
+@pytest.fixture
+def poisoned(many) -> list[int]:
+    """The keys of the rows, seven of them, that ``batch_poison`` fails on."""
+    keys = many[3:10]
+    for key in keys:
+        Item.objects.filter(pk=key).update(name=f"poison {key}")
+    return keys
+
+
+def mend(keys: list[int]) -> None:
+    """Have ``batch_poison`` not fail on these."""
+    for key in keys:
+        Item.objects.filter(pk=key).update(name=f"mended {key}")
+
+
+def test_a_dry_run_says_which_rows_would_be_set_aside(poisoned, listener, run):
+    outcome = rehearse("batch_poison", reporters=[listener])
+    assert (outcome.set_aside.count, list(outcome.set_aside.keys)) == (7, [str(key) for key in poisoned[:5]])
+    # They were tried as well.
+    assert listener.of("progress")[-1] == (100, 100)
+    told = [text for _, text in listener.of("message")]
+    assert f"Row {poisoned[0]} would be set aside: ValueError: poison {poisoned[0]} cannot be read" in told
+    named = ", ".join(str(key) for key in poisoned[:5])
+    *_, last = run("batch_poison", "--dry-run").strip().splitlines()
+    assert last.endswith(f" s; 7 rows ({named}, …) would be set aside. Nothing was kept.")
+    mend(poisoned[1:])
+    *_, last = run("batch_poison", "--dry-run").strip().splitlines()
+    assert last.endswith(f" s; 1 row ({poisoned[0]}) would be set aside. Nothing was kept.")
+    mend(poisoned)
+    assert "set aside" not in run("batch_poison", "--dry-run")
+
+
+def test_what_would_be_set_aside_keeps_a_dry_run_from_being_verified_as_it_does_a_real_one(poisoned, monkeypatch):
+    def verify(self):
+        assert not Item.objects.filter(amount=0).exists()
+
+    monkeypatch.setattr(Poison, "verify", verify, raising=False)
+    assert rehearse("batch_poison").set_aside.count == 7
+
+
+def test_a_dry_run_tries_the_rows_in_quarantine_as_a_real_one_would(poisoned, listener, run):
+    with pytest.raises(QuarantineNotEmpty):
+        run("batch_poison")
+    mend(poisoned[2:])
+    outcome = rehearse("batch_poison", reporters=[listener])
+    assert outcome.set_aside.count == 2
+    assert [change.updated for change in outcome.changes] == [5]
+    assert [sample["key"] for sample in outcome.samples] == poisoned[2:7]
+    assert listener.of("progress")[-1] == (100, 100)
+    assert len(quarantine.rows(POISON, "default")) == 7
+    assert set(Item.objects.filter(pk__in=poisoned).values_list("amount", flat=True)) == {0}
 
 
 def test_a_shell_shows_them_once(many, run):

@@ -72,7 +72,7 @@ def test_every_data_migration_of_the_demo_works_once(shop: Shop) -> None:
 
     aside = shop.manage("migrate_customers", "--pause", "0", "--batch-size", "30")
     assert aside.returncode == 1
-    assert "1 were set aside" in aside.stderr
+    assert "was set aside" in aside.stderr
     told = shop.run("custom_migrations", "quarantine", "migrate_customers_v1_2026_11_21")
     [key] = shop.ask("print(*Customer.objects.exclude(email__contains='@').values_list('pk', flat=True))").split()
     assert f"{key} " in told

@@ -62,7 +62,8 @@ class Command(BatchVerbs, BaseCommand):
             self.stdout.write("No data migrations." if not name and not pending else "No data migrations match.")
         unapplied = [status for status in shown if status.record is None]
         if check and unapplied:
-            raise CommandError(f"{len(unapplied)} of these data migrations are not applied.", returncode=1)
+            are = "is" if len(unapplied) == 1 else "are"
+            raise CommandError(f"{len(unapplied):,} of these data migrations {are} not applied.", returncode=1)
 
     def do_mark(
         self, *, names: list[str], database: str, reason: str, allow_unregistered: bool, **options: Any

@@ -1,0 +1,13 @@
+"""Numbers in sentences for a person."""
+
+from __future__ import annotations
+
+
+def counted(number: int, thing: str) -> str:
+    """So many of a thing whose plural has an s: "1 row", "1,200 rows"."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def were(number: int) -> str:
+    """The verb for so many: "was" for one."""
+    return "was" if number == 1 else "were"
