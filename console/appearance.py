@@ -40,6 +40,7 @@ LOOKS: dict[str, Look] = {
     "pending": Look("Pending", "quiet", _CIRCLE),
     "running": Look("Running", "active", _PLAY),
     "interrupted": Look("Interrupted", "warning", _BROKEN),
+    "quarantined": Look("Rows set aside", "warning", _WARNING),
     "changed": Look("Changed since applied", "warning", _WARNING),
     "unregistered": Look("Not in the code here", "warning", _QUESTION),
     "last_failed": Look("Last run failed", "bad", _CROSS),

@@ -22,7 +22,7 @@ from .models import Kind, Run
 from .states import ACTIVE, PLANNED, Status
 
 # The order of the filters, and of the states that deserve a look before the others.
-STATES = ("pending", "running", "interrupted", "changed", "broken", "unregistered", "applied")
+STATES = ("pending", "running", "interrupted", "quarantined", "changed", "broken", "unregistered", "applied")
 # What a run of one may be waiting for, beside its state.
 PLANS = tuple(str(status) for status in PLANNED)
 # That its last run failed, whatever its state.
@@ -50,6 +50,10 @@ class Row:
     """What it depends on and is not applied."""
     absence: Absence | None = None
     """Why this process may not know it; None where it does, or where it never was a command."""
+    set_aside: int = 0
+    """Rows in quarantine that nobody accepted, of a run that has not come to its end."""
+    is_through: bool = False
+    """Whether all batches of such a run are done."""
     usual: str = ""
     """How the last run's duration compares with what is usual, in words."""
 
@@ -221,6 +225,8 @@ def _row(
         record=each.record,
         changed=each.changed,
         note=str(getattr(each, "note", "") or ""),
+        set_aside=each.set_aside,
+        is_through=each.is_through,
         holder=each.holder,
         active_run=active,
         planned_run=planned,

@@ -333,8 +333,7 @@ class BatchRun:
                 f"{self.command.migration_name} is through with {counted(position.rows, 'row')}, but {aside} "
                 f"{were(len(left))} set aside. It is not recorded as "
                 f"applied. Mend {them} and run it again, which tries only {them}; or accept {them} with "
-                f'"manage.py custom_migrations quarantine {self.command.migration_name} --accept --reason TEXT" '
-                "and run it again."
+                f'"{quarantine.how_to_accept(self.command.migration_name, self.using)}" and run it again.'
             )
 
     def may_have_set_aside(self, position: Position) -> bool:

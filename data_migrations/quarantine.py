@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 
 from . import databases, ledger
 from .models import QuarantinedRow
@@ -59,6 +59,12 @@ def accept(name: str, using: str, *, by: str, reason: str) -> int:
         if count:
             ledger.note_accepted(name, count, using=using, by=by, reason=reason)
     return count
+
+
+def how_to_accept(name: str, using: str) -> str:
+    """The command that takes those rows as they are."""
+    option = "" if using == DEFAULT_DB_ALIAS else f" --database {using}"
+    return f"manage.py custom_migrations quarantine {name}{option} --accept --reason TEXT"
 
 
 def sift(

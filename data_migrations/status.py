@@ -9,11 +9,12 @@ from typing import Any
 
 from django.db import connections
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import Count
 
 from . import databases, ledger, registry
 from .disk import DiskLoader
 from .leases import is_live
-from .models import AppliedMigration, Checkpoint, Lease
+from .models import AppliedMigration, Checkpoint, Lease, QuarantinedRow
 from .registry import RegisteredMigration
 from .reporting import Door, Holder
 from .utils.migrations import RunDataMigration
@@ -26,6 +27,7 @@ class State(enum.StrEnum):
     PENDING = "pending"
     RUNNING = "running"
     INTERRUPTED = "interrupted"
+    QUARANTINED = "quarantined"
     UNREGISTERED = "unregistered"
     BROKEN = "broken"
 
@@ -33,6 +35,7 @@ class State(enum.StrEnum):
     def sentence(self) -> str:
         """The state in words."""
         return {
+            "quarantined": "done but for rows that were set aside",
             "unregistered": "recorded, but not in the code",
             "broken": "its module cannot be imported",
         }.get(self.value, self.value)
@@ -51,6 +54,10 @@ class MigrationStatus:
     """Whether its source is another one than when it was applied."""
     note: str = ""
     """A sentence about what does not fit together, or empty."""
+    set_aside: int = 0
+    """Rows in quarantine that nobody accepted, of a run that has not come to its end."""
+    is_through: bool = False
+    """Whether all batches of such a run are done."""
 
 
 def statuses(using: str, names: Collection[str] | None = None) -> list[MigrationStatus]:
@@ -66,7 +73,9 @@ def statuses(using: str, names: Collection[str] | None = None) -> list[Migration
     leases = {lease.name: lease for lease in Lease.objects.using(using).filter(**asked)}
     code = {each.name: each for each in registry.all_migrations() if names is None or each.name in names}
     faked = _run_by_applied_migrations(using)
-    begun = set(Checkpoint.objects.using(using).filter(batches__gt=0, **asked).values_list("name", flat=True))
+    checkpoints = Checkpoint.objects.using(using).filter(batches__gt=0, **asked)
+    begun = dict(checkpoints.values_list("name", "exhausted"))
+    aside = _set_aside(using, begun)
     now = databases.now(using)
     found = []
     for name in sorted(code.keys() | records.keys()):
@@ -76,6 +85,8 @@ def statuses(using: str, names: Collection[str] | None = None) -> list[Migration
             state = State.RUNNING
         elif registered is not None and registered.command_class is None:
             state = State.BROKEN
+        elif begun.get(name) and aside.get(name):
+            state = State.QUARANTINED
         elif name in begun or (lease is not None and (lease.owner or lease.unfinished)):
             state = State.INTERRUPTED
         elif record is None:
@@ -99,9 +110,19 @@ def statuses(using: str, names: Collection[str] | None = None) -> list[Migration
                 holder=lease.holder if running and lease is not None else None,
                 changed=bool(record and registered and record.checksum and record.checksum != registered.checksum),
                 note=note,
+                set_aside=aside.get(name, 0),
+                is_through=begun.get(name, False),
             )
         )
     return found
+
+
+def _set_aside(using: str, begun: Collection[str]) -> dict[str, int]:
+    """How many rows of each are in quarantine and not accepted; nothing is asked where nothing is begun."""
+    if not begun:
+        return {}
+    rows = QuarantinedRow.objects.using(using).filter(name__in=begun, accepted_at=None)
+    return dict(rows.order_by().values_list("name").annotate(Count("pk")))
 
 
 def _run_by_applied_migrations(using: str) -> dict[str, str]:

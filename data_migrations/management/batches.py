@@ -63,7 +63,7 @@ class BatchVerbs(BaseCommand):
             self.stdout.write(
                 f"Mend their cause and run {self._how_to_run(name, database)} again: it tries these rows first, those "
                 "that go through leave the quarantine, and once it is empty the migration counts as applied. To leave "
-                f'them as they are: "manage.py custom_migrations quarantine {name} --accept --reason TEXT".'
+                f'them as they are: "{quarantine.how_to_accept(name, database)}".'
             )
 
     def do_tune(self, *, name: str, database: str, batch_size: int | None, pause: float | None, **options: Any) -> None:

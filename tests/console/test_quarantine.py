@@ -18,6 +18,7 @@ from tests.testapp.models import Item
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
 POISON = "batch_poison_2026_02_02"
+LIST = "/admin/console/migration/"
 
 
 @pytest.fixture
@@ -52,6 +53,25 @@ def test_what_was_set_aside_is_on_both_pages(run: Run, boss: Client) -> None:
         assert "Traceback" in page
         assert "Accept with a reason…" in page
         assert "Retry them…" in page
+
+
+def test_the_list_and_the_page_say_what_to_do_about_them(run: Run, boss: Client) -> None:
+    page = boss.get(LIST).content.decode()
+    assert "Rows set aside" in page
+    link = f'<a href="{address("change", POISON)}#console-quarantine">2 rows are set aside</a>'
+    assert f"{link}: mend them and run it again, or accept them." in page
+    assert POISON in boss.get(LIST + "?state=quarantined").content.decode()
+    page = boss.get(address("change", POISON)).content.decode()
+    assert "A run of it did not come to its end" not in page
+    assert (
+        f'2 of them are set aside: mend them and <a href="{address("run", POISON)}">run it again</a>, '
+        f'or <a href="{address("accept", POISON)}">accept them</a>.'
+    ) in page
+    QuarantinedRow.objects.all()[:1].get().delete()
+    boss.post(address("accept", POISON), {"reason": "They are test orders"})
+    assert "It is through with all its rows, but not recorded as applied" in (
+        boss.get(address("change", POISON)).content.decode()
+    )
 
 
 def test_rows_are_accepted_with_a_reason_and_then_it_counts_as_applied(run: Run, boss: Client) -> None:

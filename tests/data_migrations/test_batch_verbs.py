@@ -44,6 +44,50 @@ def test_the_rows_set_aside_are_listed(poisoned, run):
     assert "in perform_batch" in output
 
 
+def test_the_list_says_what_to_do_about_rows_set_aside(poisoned, run):
+    table = run("custom_migrations", "list", "--name", POISON)
+    assert f"quarantined  {POISON}" in table
+    assert (
+        f"{POISON}: 2 rows are set aside: mend them and run it again, or accept them with "
+        f'"manage.py custom_migrations quarantine {POISON} --accept --reason TEXT".'
+    ) in table
+    assert "did not come to its end" not in table
+    assert listed(run)["set_aside"] == 2
+    Item.objects.filter(pk=poisoned[0]).update(name="mended")
+    with pytest.raises(QuarantineNotEmpty):
+        run("batch_poison")
+    assert "1 row is set aside: mend it and run it again, or accept it with " in listed(run)["notes"][0]
+    run("custom_migrations", "quarantine", POISON, "--accept", "--reason", "test accounts")
+    assert listed(run)["notes"] == ["is through with all its rows, but not recorded as applied; run it again."]
+    run("batch_poison")
+    assert (listed(run)["state"], listed(run)["notes"]) == ("applied", [])
+
+
+def test_the_list_says_that_a_run_under_way_has_set_rows_aside(run):
+    ItemFactory(name="poison 1")
+    ItemFactory.create_batch(60)
+    with pytest.raises(StoppedEarly):
+        run("batch_poison", "--limit-batches", "1")
+    assert listed(run)["state"] == "interrupted"
+    assert listed(run)["notes"] == ["began and did not come to its end (1 row set aside so far); run it again."]
+
+
+def test_a_forced_run_with_rows_set_aside_goes_on_with_force(run):
+    ItemFactory.create_batch(3)
+    run("batch_poison")
+    ItemFactory(name="poison 1")
+    with pytest.raises(QuarantineNotEmpty):
+        run("batch_poison", "--force")
+    assert listed(run)["state"] == "quarantined"
+    assert "mend it and run it again with --force, or accept it with" in listed(run)["notes"][0]
+
+
+def listed(run) -> dict:
+    """What the list has of it."""
+    [found] = json.loads(run("custom_migrations", "list", "--name", POISON, "--format", "json"))
+    return found
+
+
 def test_the_rows_set_aside_as_json(poisoned, run):
     rows = json.loads(run("custom_migrations", "quarantine", POISON, "--format", "json"))
     assert [row["key"] for row in rows] == poisoned

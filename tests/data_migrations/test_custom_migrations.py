@@ -41,7 +41,7 @@ def test_list_filters_by_name_and_pending(run):
 
 
 def test_check_fails_while_something_is_pending(run):
-    with pytest.raises(CommandError, match="1 of these data migrations are not applied") as caught:
+    with pytest.raises(CommandError, match="1 of these data migrations is not applied") as caught:
         run("custom_migrations", "list", "--name", "failing", "--check")
     assert caught.value.returncode == 1
     run("custom_migrations", "mark", "failing_2026_01_03")

@@ -8,11 +8,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS
 
-from ... import databases, ledger, registry
+from ... import databases, ledger, quarantine, registry
 from ...exceptions import UnknownMigration
 from ...models import NAME_LENGTH
 from ...reporting import Door
 from ...status import MigrationStatus, State, statuses
+from ...words import counted
 from ...work import current_actor
 from ..batches import BatchVerbs
 
@@ -55,9 +56,9 @@ class Command(BatchVerbs, BaseCommand):
             if name.lower() in status.name.lower() and not (pending and status.record is not None)
         ]
         if format == "json":
-            self.stdout.write(json.dumps([_as_json(status) for status in shown], indent=2))
+            self.stdout.write(json.dumps([_as_json(status, database) for status in shown], indent=2))
         elif shown:
-            self._write_table(shown)
+            self._write_table(shown, database)
         else:
             self.stdout.write("No data migrations." if not name and not pending else "No data migrations match.")
         unapplied = [status for status in shown if status.record is None]
@@ -105,7 +106,7 @@ class Command(BatchVerbs, BaseCommand):
             else:
                 self.stdout.write(unchanged + name)
 
-    def _write_table(self, shown: list[MigrationStatus]) -> None:
+    def _write_table(self, shown: list[MigrationStatus], database: str) -> None:
         rows = [("STATE", "NAME", "COMMAND", "APPLIED AT", "BY", "DOOR")]
         for status in shown:
             record, registered = status.record, status.registered
@@ -125,20 +126,21 @@ class Command(BatchVerbs, BaseCommand):
             style = self.style.MIGRATE_HEADING if number == 0 else self._styles(shown[number - 1].state)
             self.stdout.write(style(line))
         for status in shown:
-            for note in _notes(status):
+            for note in _notes(status, database):
                 self.stdout.write(self.style.WARNING(f"{status.name}: {note}"))
 
     def _styles(self, state: State) -> Any:
         return {
             State.APPLIED: self.style.SUCCESS,
             State.INTERRUPTED: self.style.ERROR,
+            State.QUARANTINED: self.style.ERROR,
             State.BROKEN: self.style.ERROR,
             State.RUNNING: self.style.NOTICE,
             State.UNREGISTERED: self.style.WARNING,
         }.get(state, str)
 
 
-def _notes(status: MigrationStatus) -> list[str]:
+def _notes(status: MigrationStatus, database: str) -> list[str]:
     notes = [status.note] if status.note else []
     if status.state == State.RUNNING:
         notes.append(f"is being run by {status.holder}.")
@@ -146,13 +148,23 @@ def _notes(status: MigrationStatus) -> list[str]:
         notes.append("is recorded, but not in the code any more.")
     if status.state == State.BROKEN and status.registered:
         notes.append(f"cannot be imported: {status.registered.error.strip().splitlines()[-1]}")
-    if status.state == State.INTERRUPTED:
-        again = "run it again with --force" if status.record else "run it again"
-        notes.append(f"began and did not come to its end; {again}.")
+    again = "run it again with --force" if status.record else "run it again"
+    if status.state == State.QUARANTINED:
+        is_one = status.set_aside == 1
+        them = "it" if is_one else "them"
+        notes.append(
+            f"{counted(status.set_aside, 'row')} {'is' if is_one else 'are'} set aside: mend {them} and {again}, or "
+            f'accept {them} with "{quarantine.how_to_accept(status.name, database)}".'
+        )
+    if status.state == State.INTERRUPTED and status.is_through:
+        notes.append(f"is through with all its rows, but not recorded as applied; {again}.")
+    elif status.state == State.INTERRUPTED:
+        aside = f" ({counted(status.set_aside, 'row')} set aside so far)" if status.set_aside else ""
+        notes.append(f"began and did not come to its end{aside}; {again}.")
     return notes
 
 
-def _as_json(status: MigrationStatus) -> dict[str, Any]:
+def _as_json(status: MigrationStatus, database: str) -> dict[str, Any]:
     record, registered = status.record, status.registered
     return {
         "name": status.name,
@@ -167,5 +179,6 @@ def _as_json(status: MigrationStatus) -> dict[str, Any]:
         "result": record.result if record else None,
         "times_applied": record.times_applied if record else 0,
         "changed_since_applied": status.changed,
-        "notes": _notes(status),
+        "set_aside": status.set_aside,
+        "notes": _notes(status, database),
     }
