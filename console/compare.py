@@ -88,7 +88,7 @@ def _went(left: Run, right: Run) -> Iterator[Pair]:
     yield _pair("Status", look(left.status).word, look(right.status).word)
     yield _pair("Began", _moment(left.started_at), _moment(right.started_at))
     yield _pair("Took", _took(left), _took(right), note=_ratio(left, right))
-    yield _pair("Rows", _number(left.affected_rows), _number(right.affected_rows))
+    yield _pair("Rows", _number(left.own_rows), _number(right.own_rows))
     yield _pair("Rows a second", _rate(left), _rate(right))
     yield _pair("Result", left.result, right.result)
     yield _pair("Attempts", _number(left.attempt), _number(right.attempt))
@@ -147,9 +147,11 @@ def _ratio(left: Run, right: Run) -> str:
     if min(first, second) < 0.01 or max(first, second) < 1:
         return ""
     ratio = second / first
+    if ratio < 0.1:
+        return "less than a tenth as long"
     return f"{ratio:,.0f} × as long" if ratio >= 10 else f"{ratio:.2g} × as long"
 
 
 def _rate(run: Run) -> str:
     seconds = _seconds(run)
-    return "" if run.affected_rows is None or seconds < 0.1 else _number(round(run.affected_rows / seconds))
+    return "" if run.own_rows is None or seconds < 0.1 else _number(round(run.own_rows / seconds))

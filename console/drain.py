@@ -15,7 +15,7 @@ from django.db.utils import DatabaseError, DataError
 
 from data_migrations import clock
 
-from . import conf, journal, spool, states, store
+from . import conf, journal, spool, states, store, worked
 from .journal import Cursor, Line, Note
 from .models import Attempt, Run
 from .states import FINISHED, Status
@@ -123,6 +123,9 @@ class Drain:
             mine.update(**note.data)
         elif note.kind == "begun":
             mine.update(begun=True)
+        elif note.kind == "going_on":
+            # Of a run with several attempts the first one knows what others had done.
+            mine.filter(rows_before=None).update(rows_before=note.data["rows"])
         elif note.kind == "end":
             self._partial = None
             self._finish(note.data)
@@ -142,8 +145,12 @@ class Drain:
         if status == Status.ENQUEUED:
             expect = [Status.RUNNING]
         with transaction.atomic(using=spool.alias()):
-            states.transition(self.run_id, status, expect=expect, attempt=self._attempt.number, control="", **fields)
+            mine = states.transition(
+                self.run_id, status, expect=expect, attempt=self._attempt.number, control="", **fields
+            )
             Attempt.objects.filter(pk=self._attempt.pk).update(ended_at=at, outcome=data["outcome"][:200])
+            if mine:
+                worked.note(self.run_id)
 
     def _find_attempt(self) -> Attempt:
         """The attempt that the journal belongs to; a run that began outside the console is made now."""

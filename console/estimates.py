@@ -9,14 +9,16 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import connections, transaction
 from django.db.models import QuerySet
 from django.db.utils import Error
 
-from data_migrations import arguments
+from data_migrations import arguments, checkpoints, clock, quarantine
 from data_migrations.batches import QuerysetSource
+from data_migrations.models import Checkpoint
 from data_migrations.registry import RegisteredMigration
 
 from .endings import NOTHING_DONE
@@ -38,34 +40,85 @@ class Estimate:
         is_exact: they were counted; else the database's planner guesses.
         seconds: how long it takes.
         run: the run that says so: a dry run, or one that came to its end.
+        done: where it goes on after an earlier run, how many rows that did; ``rows`` are those that are left.
+        done_at: when the last of these were done.
+        is_of_all: ``seconds`` are those of the whole although it goes on: what is left of them nobody knows.
     """
 
     rows: int | None = None
     is_exact: bool = False
     seconds: float | None = None
     run: Run | None = None
+    done: int | None = None
+    done_at: datetime | None = None
+    is_of_all: bool = False
 
 
 def of(migration: RegisteredMigration, kind: str, database: str, values: Mapping[str, Any]) -> Estimate:
     """The estimate for a run; an empty one rather than an error."""
-    rows, is_exact = _rows(migration, database, values) if kind == Kind.RUN else (None, False)
-    run = _told_by(migration, kind, database)
+    place = _place(migration, kind, database)
+    run = _told_by(migration, kind, database, goes_on=place is not None)
     seconds = None
     if run is not None:
         elapsed = run.elapsed.total_seconds() if run.elapsed else None
         seconds = run.estimated_seconds if run.kind == Kind.DRY_RUN and kind != Kind.DRY_RUN else elapsed
-    return Estimate(rows, is_exact, seconds, run)
+    if place is None:
+        rows, is_exact = _rows(migration, database, values) if kind == Kind.RUN else (None, False)
+        return Estimate(rows, is_exact, seconds, run)
+    left = _left(place, migration.name, database)
+    if left == 0:
+        return Estimate(0, True, done=place.rows, done_at=clock.aware(place.updated_at))
+    known = _rows_of(run) if run is not None else 0
+    share = left / known if left is not None and known else None
+    return Estimate(
+        left,
+        left is not None,
+        seconds if seconds is None or share is None else seconds * share,
+        run,
+        done=place.rows,
+        done_at=clock.aware(place.updated_at),
+        is_of_all=seconds is not None and share is None,
+    )
 
 
-def _told_by(migration: RegisteredMigration, kind: str, database: str) -> Run | None:
-    """The last run that says how long such a one takes: of its kind, or a dry run that worked that out."""
+def _place(migration: RegisteredMigration, kind: str, database: str) -> Checkpoint | None:
+    """Where a run would go on; None where it begins at the very start."""
+    if kind != Kind.RUN or not migration.in_batches:
+        return None
+    try:
+        place = checkpoints.find(migration.name, database)
+    except Error:
+        return None
+    return place if place is not None and place.batches else None
+
+
+def _left(place: Checkpoint, name: str, database: str) -> int | None:
+    """How many rows a run would try from there on, those in quarantine among them; None where nobody knows."""
+    if place.exhausted:
+        return len(quarantine.rows(name, database))
+    return None if place.total is None else max(place.total - place.rows, 0)
+
+
+def _rows_of(run: Run) -> int:
+    """How many rows the time of a run is that of; 0 where that is not known."""
+    if run.kind == Kind.DRY_RUN:
+        return run.tried[1] if run.tried is not None else 0
+    return run.own_rows or 0
+
+
+def _told_by(migration: RegisteredMigration, kind: str, database: str, *, goes_on: bool) -> Run | None:
+    """The last run that says how long such a one takes: of its kind, or a dry run that worked that out.
+
+    A dry run that was itself of what an earlier run had left says that of another one that goes on.
+    """
     done = Run.objects.of(migration.name).filter(database=database, status=Status.SUCCEEDED)
     done = done.defer("arguments", "sealed_arguments", "changes", "course", "samples", "traceback")
     # Those that did the whole work in one go: the time of another one counts nights and repairs.
-    same = done.filter(kind=kind, attempt=1).exclude(note__in=NOTHING_DONE).first()
+    same = done.filter(kind=kind, attempt=1).exclude(note__in=NOTHING_DONE).exclude(rows_before__gt=0).first()
     if same is not None or kind != Kind.RUN:
         return same
-    return done.filter(kind=Kind.DRY_RUN, estimated_seconds__isnull=False).first()
+    dry = done.filter(kind=Kind.DRY_RUN, estimated_seconds__isnull=False)
+    return (dry if goes_on else dry.exclude(rows_before__gt=0)).first()
 
 
 def _rows(migration: RegisteredMigration, database: str, values: Mapping[str, Any]) -> tuple[int | None, bool]:

@@ -26,8 +26,8 @@ _FORMULA = re.compile("[\\s\ufeff\u200b-\u200d]*[=+\\-@\uff1d\uff0b\uff0d\uff20]
 _COLUMNS = (
     "run", "migration", "command", "kind", "status", "door", "database", "force", "reason", "requested_by",
     "requested_at", "started_at", "finished_at", "seconds", "host", "pid", "attempts", "release", "checksum",
-    "affected_rows", "result", "error_class", "error_message", "note", "decision", "decided_by", "decided_at",
-    "decision_note", "record_before", "record_after", "changes",
+    "affected_rows", "rows_before", "result", "error_class", "error_message", "note", "decision", "decided_by",
+    "decided_at", "decision_note", "record_before", "record_after", "changes",
 )  # fmt: skip
 _ARGUMENTS = "arguments"
 _NOT_READ = ("traceback", "sealed_arguments", "samples", "course")
@@ -73,13 +73,14 @@ def _row(run: Run, *, with_arguments: bool) -> dict[str, Any]:
         "requested_at": _moment(run.requested_at),
         "started_at": _moment(run.started_at),
         "finished_at": _moment(run.finished_at),
-        "seconds": _seconds(run.started_at, run.finished_at),
+        "seconds": round(run.elapsed.total_seconds(), 3) if run.elapsed is not None and run.finished_at else None,
         "host": run.host,
         "pid": run.pid,
         "attempts": run.attempt,
         "release": run.release,
         "checksum": run.checksum,
         "affected_rows": run.affected_rows,
+        "rows_before": run.rows_before,
         "result": run.result,
         "error_class": run.error_class,
         "error_message": run.error_message,
@@ -98,10 +99,6 @@ def _row(run: Run, *, with_arguments: bool) -> dict[str, Any]:
 
 def _moment(when: datetime | None) -> datetime | None:
     return None if when is None else clock.aware(when)
-
-
-def _seconds(started: datetime | None, finished: datetime | None) -> float | None:
-    return round((finished - started).total_seconds(), 3) if started and finished else None
 
 
 def _record(run: Run) -> dict[str, Any]:

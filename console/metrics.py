@@ -146,13 +146,25 @@ def runs_ended(glance: Glance) -> Iterator[Metric]:
 
     since = _today(glance)
     took = ExpressionWrapper(F("finished_at") - F("started_at"), output_field=DurationField())
-    within = {f"le_{bound}": Count("pk", filter=Q(took__lte=timedelta(seconds=bound))) for bound in BUCKETS}
+    # The time that its attempts took; of some runs there is only when they began and ended.
+    plain = Q(worked_seconds=None)
+    within = {
+        f"le_{bound}": Count("pk", filter=Q(worked_seconds__lte=bound) | Q(plain, took__lte=timedelta(seconds=bound)))
+        for bound in BUCKETS
+    }
     rows = (
         Run.objects.filter(status__in=FINISHED, finished_at__gte=since)
         .order_by()
         .annotate(took=took)
         .values("status", "kind")
-        .annotate(runs=Count("pk"), timed=Count("took"), seconds=Sum("took"), rows=Sum("affected_rows"), **within)
+        .annotate(
+            runs=Count("pk"),
+            timed=Count("took"),
+            seconds=Sum("took", filter=plain),
+            worked=Sum("worked_seconds"),
+            rows=Sum("affected_rows"),
+            **within,
+        )
     )
     found: dict[tuple[str, str], dict[str, Any]] = {(row["status"], row["kind"]): dict(row) for row in rows}
     ended = CounterMetricFamily(
@@ -172,7 +184,7 @@ def runs_ended(glance: Glance) -> Iterator[Metric]:
         ended.add_metric([status, kind], row.get("runs", 0))
         if kind in WORKED:
             counts: list[Any] = [(str(float(bound)), row.get(f"le_{bound}", 0)) for bound in BUCKETS]
-            seconds = row["seconds"].total_seconds() if row.get("seconds") else 0.0
+            seconds = (row["seconds"].total_seconds() if row.get("seconds") else 0.0) + (row.get("worked") or 0.0)
             durations.add_metric([status, kind], [*counts, ("+Inf", row.get("timed", 0))], seconds)
     for kind in (Kind.RUN, Kind.REVERSE):
         changed.add_metric([kind.value], found.get((Status.SUCCEEDED, kind), {}).get("rows") or 0)

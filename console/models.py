@@ -107,6 +107,9 @@ class Run(models.Model):
     checksum = models.CharField(max_length=64, blank=True)
     atomic = models.BooleanField(default=True)
     begun = models.BooleanField(default=False)
+    # When its last attempt began, and how long those that have ended took together (worked.py).
+    attempt_at = models.DateTimeField(null=True, blank=True)
+    worked_seconds = models.FloatField(null=True, blank=True)
     # What it did so far is kept with its checkpoint, so that it goes on there.
     in_batches = models.BooleanField(default=False)
 
@@ -125,7 +128,9 @@ class Run(models.Model):
     waiting_for = models.TextField(blank=True)
 
     result = models.TextField(blank=True)
+    # With the rows that earlier runs did, after which it went on; and how many those were.
     affected_rows = models.BigIntegerField(null=True, blank=True)
+    rows_before = models.BigIntegerField(null=True, blank=True)
     changes = models.JSONField(default=list, blank=True, encoder=DjangoJSONEncoder)
     emails_held = models.PositiveIntegerField(default=0)
     # Of a dry run: rows before and after; how many seconds all that was left would take, and how many of them are
@@ -197,15 +202,33 @@ class Run(models.Model):
 
     @property
     def elapsed(self) -> timedelta | None:
-        """How long it has been going, or took; None before it started."""
+        """How long it has been worked on: its attempts, without the time between them; None before it started."""
         if self.started_at is None:
             return None
-        return (self.finished_at or timezone.now()) - self.started_at
+        worked = None if self.worked_seconds is None else timedelta(seconds=self.worked_seconds)
+        if self.status == Status.RUNNING:
+            return (worked or timedelta()) + (timezone.now() - (self.attempt_at or self.started_at))
+        return (self.finished_at or timezone.now()) - self.started_at if worked is None else worked
+
+    @property
+    def own_rows(self) -> int | None:
+        """How many rows it did by itself; None where nothing was counted."""
+        if self.affected_rows is None or self.kind != Kind.RUN:
+            return self.affected_rows
+        return max(0, self.affected_rows - (self.rows_before or 0))
 
     @property
     def aside(self) -> SetAside:
         """The rows that a dry run would have set aside."""
         return SetAside(**(self.set_aside or {}))
+
+    @property
+    def tried(self) -> tuple[int, int] | None:
+        """Of a dry run in batches: how many rows it tried, and how many there were to try; None where nobody knows."""
+        if self.kind != Kind.DRY_RUN or self.progress_done is None or self.progress_total is None:
+            return None
+        before = self.rows_before or 0
+        return self.progress_done - before, self.progress_total - before
 
     @property
     def lines(self) -> int:

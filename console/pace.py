@@ -9,6 +9,7 @@ from django.db.utils import Error
 
 from data_migrations import checkpoints
 from data_migrations.models import Checkpoint
+from data_migrations.rate import seconds_left
 
 from .models import Run
 from .states import FINISHED, Status
@@ -31,9 +32,7 @@ def of(run: Run) -> Pace:
     if run.status in FINISHED:
         return Pace()
     rate = run.rate if run.status == Status.RUNNING else None
-    left = None
-    if rate and run.progress_total is not None and run.progress_done is not None:
-        left = max(run.progress_total - run.progress_done, 0) / rate
+    left = seconds_left(run.progress_done or 0, run.progress_total, rate)
     checkpoint = _checkpoint(run)
     if checkpoint is None or not checkpoint.batches:
         return Pace(rate, left)

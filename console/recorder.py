@@ -159,6 +159,12 @@ class Recorder(Reporter):
         if outcome is not None:
             self.finished(replace(outcome, provisional=False))
 
+    def going_on(self, rows: int) -> None:
+        self._note("going_on", rows=rows)
+
+    def pace_changed(self) -> None:
+        self.watch.begin_rate_anew()
+
     def _await_commit(self, outcome: Outcome) -> None:
         """Keep the end back until the transaction around the run has come to its own."""
         self._flush()

@@ -21,7 +21,7 @@ from data_migrations.models import Lease
 from data_migrations.processes import Process, machine, started
 from data_migrations.reporting import Door
 
-from . import approval, conf, drain, queue, schedule, spool, states, store, uploads
+from . import approval, conf, drain, queue, schedule, spool, states, store, uploads, worked
 from .journal import Line
 from .models import Attempt, Control, Kind, Run
 from .states import Status
@@ -94,6 +94,7 @@ def interrupt(run: Run, why: str) -> None:
         ):
             return
         Attempt.objects.filter(run=run, number=run.attempt).update(ended_at=now, outcome="interrupted", rows=rows)
+        worked.note(run.pk)
         store.append(run.pk, [Line(0, time.time(), "s", f"Interrupted: {why} {advice}")])
         if to != Status.INTERRUPTED:
             fields = _moments(to, now)

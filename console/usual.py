@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from statistics import median
 
 from django.db.models import F, Window
@@ -47,8 +47,8 @@ def read(database: str, names: Iterable[str], *, last: int = LAST + 1) -> Durati
     runs = _done().filter(database=database, migration__in=list(names)).order_by()
     times: dict[tuple[str, str], Times] = {}
     rows = runs.annotate(newest=newest).filter(newest__lte=last).values_list("migration", "kind", "id", *_ENDS)
-    for migration, kind, pk, started, finished in rows:
-        times.setdefault((migration, kind), []).append((pk, (finished - started).total_seconds()))
+    for migration, kind, pk, *ends in rows:
+        times.setdefault((migration, kind), []).append((pk, _seconds(*ends)))
     for each in times.values():
         each.sort(reverse=True)
     return Durations(times)
@@ -60,16 +60,23 @@ def before(run: Run) -> float | None:
         return None
     earlier = _done().filter(migration=run.migration, database=run.database, kind=run.kind, pk__lt=run.pk)
     ends = earlier.order_by("-id").values_list(*_ENDS)[:LAST]
-    return _median([(finished - started).total_seconds() for started, finished in ends])
+    return _median([_seconds(*each) for each in ends])
 
 
-_ENDS = ("started_at", "finished_at")
+_ENDS = ("started_at", "finished_at", "worked_seconds")
+
+
+def _seconds(started: datetime, finished: datetime, worked: float | None) -> float:
+    return (finished - started).total_seconds() if worked is None else worked
 
 
 def _done() -> RunQuerySet:
-    """Those that did the whole work: neither a failure nor "already applied" tells how long it takes."""
+    """Those that did the whole work.
+
+    Neither a failure nor "already applied" tells how long it takes, nor does what went on after another run.
+    """
     runs = Run.objects.filter(kind__in=TIMED, status=Status.SUCCEEDED, started_at__isnull=False)
-    return runs.filter(finished_at__isnull=False).exclude(note__in=NOTHING_DONE)
+    return runs.filter(finished_at__isnull=False).exclude(note__in=NOTHING_DONE).exclude(rows_before__gt=0)
 
 
 def _median(seconds: list[float]) -> float | None:
@@ -78,7 +85,7 @@ def _median(seconds: list[float]) -> float | None:
 
 def words(run: Run, usual: float | None) -> str:
     """ "2.3 × its usual 4 m 02 s"; empty where there is nothing to say."""
-    if usual is None or run.elapsed is None or run.kind not in TIMED or run.note in NOTHING_DONE:
+    if usual is None or run.elapsed is None or run.kind not in TIMED or run.note in NOTHING_DONE or run.rows_before:
         return ""
     return against(run.elapsed, usual, is_over=run.finished_at is not None)
 
@@ -93,5 +100,8 @@ def against(taken: timedelta, usual: float, *, is_over: bool = True) -> str:
         return f"usually {duration(usual)}"
     if 0.85 < ratio < 1.15:
         return f"about its usual {duration(usual)}"
-    times = f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.1f}" if ratio >= 0.1 else "less than 0.1"
-    return f"{times} × its usual {duration(usual)}"
+    if ratio < 0.1:
+        return f"less than a tenth of its usual {duration(usual)}"
+    return (
+        f"{ratio:,.0f} × its usual {duration(usual)}" if ratio >= 10 else f"{ratio:.1f} × its usual {duration(usual)}"
+    )

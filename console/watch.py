@@ -76,6 +76,10 @@ class Watch(ConsoleThread):
         self._beat_at = self._looked_at = 0.0
         self._heard = ""
 
+    def begin_rate_anew(self) -> None:
+        """How fast it went up to now says nothing of how fast it will go."""
+        self._rate = Rate()
+
     def wake(self) -> None:
         """There is enough to store at once."""
         self._wake.set()

@@ -17,6 +17,7 @@ from .lines import clean
 from .masking import Masker
 from .models import Kind, Run
 from .states import Status
+from .words import duration
 
 SUBJECT_LENGTH = 200
 LONG = 2000
@@ -124,7 +125,7 @@ def _facts(event: Event, run: Run) -> Iterator[tuple[str, str]]:
         yield "Took", _duration(run)
         yield "Error", block(errors.text(run))
     elif event == Event.FINISHED:
-        yield "Rows", "" if run.affected_rows is None else f"{run.affected_rows:,}"
+        yield "Rows", "" if run.own_rows is None else f"{run.own_rows:,}"
         yield "Result", block(run.result, SHORT)
     elif event in (Event.WAITING, Event.EXPIRED):
         yield "Until", _moment(run.approval_expires_at)
@@ -168,11 +169,7 @@ def _kept(run: Run) -> str:
 
 
 def _duration(run: Run) -> str:
-    if run.elapsed is None:
-        return ""
-    minutes, seconds = divmod(int(run.elapsed.total_seconds()), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} m" if hours else f"{minutes} m {seconds:02} s" if minutes else f"{seconds} s"
+    return "" if run.elapsed is None else duration(run.elapsed)
 
 
 def _moment(when: datetime | None) -> str:

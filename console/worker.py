@@ -86,6 +86,7 @@ def take(run_id: int) -> Claim | None:
             expect=Status.ENQUEUED,
             next_attempt=True,
             started_at=Coalesce("started_at", Value(now)),
+            attempt_at=now,
             heartbeat_at=databases.now(spool.alias()),
             host=process.host,
             pid=process.pid,

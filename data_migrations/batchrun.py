@@ -87,6 +87,7 @@ class BatchRun:
             self.forget()
         position = checkpoints.begin(self.command.migration_name, self.using, kept=self.commits)
         self.rows_before = position.rows
+        self.reporter.going_on(self.rows_before)
         if self.commits:
             self.follow_wishes(*position.wishes)
         source: Source = self.command.make_source()
@@ -400,6 +401,7 @@ class BatchRun:
         wished = self.read_wishes()
         if wished is not None and wished != size:
             self.reporter.message("info", f"Batch size set to {wished:,} from outside.")
+            self.reporter.pace_changed()
         return size if wished is None else wished
 
     def read_wishes(self) -> int | None:
@@ -420,6 +422,7 @@ class BatchRun:
         if pause is not None and pause != self.pause:
             self.reporter.message("info", f"Pause between batches set to {pause:g} s from outside.")
             self.pause = pause
+            self.reporter.pace_changed()
         self._wished = size
 
     def rest(self) -> None:

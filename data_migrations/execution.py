@@ -297,7 +297,8 @@ class Execution:
         kind = OutcomeKind.REVERSED if self.request.reverse else OutcomeKind.APPLIED
         # Of batches, those of earlier runs count as well.
         affected = result if self.batches else rows
-        return Outcome(kind, _text(result), affected, self.elapsed)
+        before = self.batches.rows_before if self.batches else 0
+        return Outcome(kind, _text(result), affected, self.elapsed, rows_before=before)
 
     def record(self, lease: HeldLease, outcome: Outcome) -> None:
         """Fence, ledger and release, in the transaction of the work if it has one, else in one of their own."""

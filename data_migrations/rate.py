@@ -49,10 +49,7 @@ class Rate:
 
     def seconds_left(self, total: int | None) -> float | None:
         """Seconds until ``total`` are done; None where that cannot be told."""
-        rate = self.per_second
-        if total is None or not rate:
-            return None
-        return max(total - self.done, 0) / rate
+        return seconds_left(self.done, total, self.per_second)
 
     def words(self, total: int | None) -> str:
         """Where the run is: "43 % · 430,000 of 1,000,000 rows · 5,120 rows/s · about 1 m 51 s left"."""
@@ -64,9 +61,21 @@ class Rate:
         if rate is not None:
             parts.append(f"{number(rate)} rows/s")
         left = self.seconds_left(total)
-        if left:
-            parts.append(f"about {duration(left)} left")
+        if left is not None:
+            parts.append(f"{about(left)} left")
         return " · ".join(parts)
+
+
+def seconds_left(done: int, total: int | None, per_second: float | None) -> float | None:
+    """Seconds until ``total`` are done at that rate; None where that cannot be told, or nothing is left."""
+    if total is None or not per_second or done >= total:
+        return None
+    return (total - done) / per_second
+
+
+def about(seconds: float) -> str:
+    """A time that nobody knows exactly: "about 1 m 51 s", "less than a second"."""
+    return f"about {duration(seconds)}" if seconds >= 1 else "less than a second"
 
 
 def number(value: float) -> str:

@@ -114,7 +114,8 @@ class Outcome:
     ``provisional``: a transaction around the run is still open, and only its commit makes it true.
     ``samples``, of a dry run in batches: rows as dicts of ``key``, ``before`` and ``after`` (field -> value of what
     changes, ``after`` None for a deleted row), JSON-serialisable. ``estimated_seconds``: what all that is left would
-    take, the ``estimated_pauses`` between its batches among them. ``set_aside``: rows that would be.
+    take, the ``estimated_pauses`` between its batches among them. ``set_aside``: rows that would be. ``rows_before``:
+    how many of the affected rows earlier runs did, after which this one went on.
     """
 
     kind: OutcomeKind
@@ -128,6 +129,7 @@ class Outcome:
     estimated_seconds: float | None = None
     estimated_pauses: float = 0.0
     set_aside: SetAside = SetAside()
+    rows_before: int = 0
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,12 @@ class Reporter:
 
     def working(self) -> None:
         """The work itself begins now: the lease is held and the transaction is open."""
+
+    def going_on(self, rows: int) -> None:
+        """The batches begin, after so many rows that earlier runs did; 0 where it begins at the very start."""
+
+    def pace_changed(self) -> None:
+        """Somebody changed the batch size or the pause: how fast it went says nothing any more."""
 
     def message(self, level: str, text: str) -> None:
         """A sentence of ours; level is "info", "success", "warning" or "error"."""
@@ -240,6 +248,12 @@ class Broadcast(Reporter):
 
     def working(self) -> None:
         self._tell("working")
+
+    def going_on(self, rows: int) -> None:
+        self._tell("going_on", rows)
+
+    def pace_changed(self) -> None:
+        self._tell("pace_changed")
 
     def message(self, level: str, text: str) -> None:
         self._tell("message", level, text)

@@ -76,6 +76,10 @@ class TerminalReporter(Reporter):
             self.bar.total = total
         self.bar.update(done - self.bar.n)
 
+    def pace_changed(self) -> None:
+        if self.rate is not None:
+            self.rate = Rate()
+
     def _progress_line(self, done: int, total: int | None) -> None:
         """Write where the run is, if the last line is old enough."""
         now = time.monotonic()
@@ -122,7 +126,7 @@ def summary(name: str, outcome: Outcome) -> list[str]:
     if outcome.kind == OutcomeKind.REVERSED:
         return [f"{name} is reversed in {outcome.duration:.1f} s and pending again."]
     if outcome.kind == OutcomeKind.APPLIED:
-        rows = "" if outcome.affected_rows is None else f", {counted(outcome.affected_rows, 'row')} affected"
+        rows = "" if outcome.affected_rows is None else f", {_affected(outcome.affected_rows, outcome.rows_before)}"
         return [f"{name} is applied in {outcome.duration:.1f} s{rows}."]
     sentences = [
         f"  {change.table}: {change.inserted:,} inserted, {change.updated:,} updated, {change.deleted:,} deleted"
@@ -132,3 +136,9 @@ def summary(name: str, outcome: Outcome) -> list[str]:
     tail = [f"E-mails held back: {outcome.emails_held}."] if outcome.emails_held else []
     aside = f"; {outcome.set_aside} would be set aside" if outcome.set_aside.count else ""
     return [head, *sentences, *tail, f"Dry run of {name} done in {outcome.duration:.1f} s{aside}. Nothing was kept."]
+
+
+def _affected(rows: int, before: int) -> str:
+    """How many rows a run did, and how many there are in all where it went on after another one."""
+    own = f"{counted(rows - before, 'row')} affected"
+    return f"{own} ({rows:,} with those of earlier runs)" if before else own

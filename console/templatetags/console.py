@@ -20,6 +20,7 @@ from console import ansi, appearance, words
 from console.appearance import look
 from console.tools import migration_url
 from data_migrations import clock
+from data_migrations.rate import about as about_so_long
 from data_migrations.rate import number as per_second
 
 register = template.Library()
@@ -132,6 +133,12 @@ def duration(value: timedelta | float | None) -> str:
 def rate(value: float) -> str:
     """Rows a second to three digits or so: "5,120", "7.3"."""
     return per_second(value)
+
+
+@register.filter
+def about(seconds: float) -> str:
+    """A time that is left: "about 1 m 51 s", "less than a second"."""
+    return about_so_long(seconds)
 
 
 @register.filter

@@ -11,6 +11,7 @@ from django.urls import reverse
 from console import catalogue, chart, differences, schema, tools, usual
 from console.appearance import look
 from console.differences import Difference
+from console.endings import NOTHING_DONE
 from console.models import Run
 from console.permissions import narrowed, require
 from console.states import Status
@@ -87,6 +88,7 @@ def _applying_run(row: catalogue.Row, database: str) -> Run | None:
     return (
         Run.objects.of(row.name)
         .filter(database=database, status="succeeded", kind__in=("run", "mark"))
+        .exclude(note__in=NOTHING_DONE)
         .defer("traceback")
         .first()
     )

@@ -13,12 +13,13 @@ from django.utils import timezone
 
 from console import approval, catalogue, dispatch, environment, estimates, rehearsals, schedule, tools, uploads
 from console.catalogue import Row
+from console.estimates import Estimate
 from console.forms import PREFIX, RunForm, anew, initial_of
 from console.models import Kind, Run
 from console.permissions import require
 from console.states import Status
 from console.tickets import StaleTicket, Ticket, open_ticket
-from data_migrations import arguments
+from data_migrations import arguments, clock
 from data_migrations.exceptions import DataMigrationError
 
 from .migration import dependencies
@@ -118,6 +119,8 @@ def confirm(admin: ConsoleAdmin, request: HttpRequest, row: Row, ticket: Ticket,
     now = timezone.now()
     window = schedule.window_of(row.registered, ticket.kind)
     asked = ticket.starts or now
+    estimate = estimates.of(row.registered, ticket.kind, ticket.database, ticket.values)
+    rehearsal = rehearsals.last(row.registered, ticket.database, ticket.values) if ticket.kind == Kind.RUN else None
     return render(
         admin,
         request,
@@ -140,13 +143,19 @@ def confirm(admin: ConsoleAdmin, request: HttpRequest, row: Row, ticket: Ticket,
         window=window,
         opens=window.next_opening(asked) if window and not window.is_open(asked) else None,
         closes=window.next_closing(asked) if window and window.is_open(asked) else None,
-        rehearsal=rehearsals.last(row.registered, ticket.database, ticket.values) if ticket.kind == Kind.RUN else None,
+        rehearsal=rehearsal,
+        rehearsal_is_of_more=rehearsal is not None and _is_before(rehearsal, estimate),
         rehearsal_hides=any(ticket.values.get(dest) for dest in row.registered.sensitive_arguments),
-        estimate=estimates.of(row.registered, ticket.kind, ticket.database, ticket.values),
+        estimate=estimate,
         back_url=tools.migration_url("change", row.name, ticket.database),
         form_url=tools.migration_url("run", row.name),
         start_url=tools.migration_url("start", row.name),
     )
+
+
+def _is_before(rehearsal: Run, estimate: Estimate) -> bool:
+    """Whether rows were done since that dry run, so that it tried what is not to be done any more."""
+    return estimate.done_at is not None and clock.aware(rehearsal.requested_at) < estimate.done_at
 
 
 def _allowed_kinds(admin: ConsoleAdmin, request: HttpRequest, row: Row) -> list[str]:

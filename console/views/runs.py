@@ -122,8 +122,7 @@ def _share(run: Run) -> float | None:
 
 def _tried_part(run: Run) -> bool:
     """Whether a dry run tried some batches only."""
-    known = run.estimated_seconds is not None and run.progress_done is not None and run.progress_total is not None
-    return run.kind == Kind.DRY_RUN and known and (run.progress_done or 0) < (run.progress_total or 0)
+    return run.estimated_seconds is not None and run.tried is not None and run.tried[0] < run.tried[1]
 
 
 def _since(run: Run) -> Run | None:

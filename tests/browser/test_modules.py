@@ -166,6 +166,30 @@ def test_live_lines_begin_and_end_groups_and_folds_stay(page: Any) -> None:
     assert folds(page, 'folds.add([41, 0, "a", "Attempt 2"]); folds.isStale') is True
 
 
+def test_times_are_counted_from_the_start_of_the_run_as_soon_as_that_is_known(page: Any) -> None:
+    found = page.evaluate(
+        """async () => {
+            const { Choices } = await import("/static/console/choices.js");
+            const { Lines } = await import("/static/console/lines.js");
+            document.body.innerHTML = `<div id="console-activity"></div>
+                <section><input type="checkbox" name="log-follow"><input type="checkbox" name="log-wrap">
+                <select name="log-time"><option>off</option><option>relative</option><option>absolute</option></select>
+                <select name="level"><option>all</option></select>
+                <div data-log-pane><div id="box"></div></div></section>`;
+            const lines = new Lines(document.getElementById("box"));
+            new Choices(document.querySelector("section"), { lines, follow() {}, refilter() {} });
+            lines.append([[1, "2026-01-01T00:01:02.500Z", "o", "x"]]);
+            const shown = () => document.querySelector("#box time").textContent;
+            const before = shown();
+            document.getElementById("console-activity").innerHTML =
+                '<span id="console-started"><time datetime="2026-01-01T01:01:00+01:00"></time></span>';
+            document.dispatchEvent(new CustomEvent("console:refreshed"));
+            return [before, shown()];
+        }"""
+    )
+    assert found == ["+0:00.000", "+0:02.500"]
+
+
 def test_a_search_is_shown_across_colours_and_whatever_the_case(page: Any) -> None:
     found = page.evaluate(
         """async () => {

@@ -48,6 +48,12 @@ def test_what_differs_is_marked_and_what_is_the_same_is_not() -> None:
     assert found["Checksum"].right == "–"
 
 
+def test_a_run_that_was_much_quicker_is_compared_in_words() -> None:
+    note = compared(took(62), took(0.02))["Took"].note
+    assert note == "less than a tenth as long"
+    assert compared(took(20), took(10))["Took"].note == "0.5 × as long"
+
+
 def test_rows_are_compared_table_by_table() -> None:
     left = took(1, changes=[{"table": "shop_order", "inserted": 0, "updated": 1200, "deleted": 0}])
     right = took(1, changes=[{"table": "shop_item", "inserted": 7, "updated": 0, "deleted": 0}, "odd"])

@@ -13,6 +13,7 @@ from django.utils import timezone
 from console import estimates
 from console.models import Run
 from data_migrations import registry
+from data_migrations.models import Checkpoint, QuarantinedRow
 from tests.testapp.models import Item
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
@@ -99,6 +100,53 @@ def test_without_one_it_is_what_a_dry_run_worked_out() -> None:
     assert (estimate.run, estimate.seconds) == (dry, 724.0)
     again = estimates.of(registry.get(BATCHED), "dry_run", "default", {})
     assert (again.run, again.seconds, again.rows) == (dry, 60, None)
+
+
+@pytest.fixture
+def place() -> Checkpoint:
+    """An earlier run came so far."""
+    now = timezone.now()
+    return Checkpoint.objects.create(
+        name=BATCHED, rows=4000, total=5000, batches=4, batch_size=1000, started_at=now, updated_at=now
+    )
+
+
+def test_of_a_run_that_goes_on_it_is_what_is_left(place: Checkpoint) -> None:
+    dry = a_run(kind="dry_run", estimated_seconds=50.0, progress_done=3000, progress_total=5000)
+    estimate = estimates.of(registry.get(BATCHED), "run", "default", {})
+    assert (estimate.run, estimate.rows, estimate.done) == (dry, 1000, 4000)
+    assert estimate.seconds == pytest.approx(10)
+    # A dry run after it was of what is left.
+    a_run(kind="dry_run", estimated_seconds=12.0, progress_total=5000, progress_done=5000, rows_before=4000)
+    assert estimates.of(registry.get(BATCHED), "run", "default", {}).seconds == pytest.approx(12)
+    a_run(affected_rows=4000)
+    assert estimates.of(registry.get(BATCHED), "run", "default", {}).seconds == pytest.approx(15)
+
+
+def test_of_a_run_that_has_only_its_quarantine_left_it_is_those_rows(place: Checkpoint) -> None:
+    Checkpoint.objects.update(exhausted=True, rows=4999)
+    QuarantinedRow.objects.create(name=BATCHED, key="7", at=timezone.now())
+    QuarantinedRow.objects.create(name=BATCHED, key="8", at=timezone.now(), accepted_at=timezone.now())
+    a_run(affected_rows=5000)
+    estimate = estimates.of(registry.get(BATCHED), "run", "default", {})
+    assert (estimate.rows, estimate.done, estimate.is_exact) == (1, 4999, True)
+    assert estimate.seconds == pytest.approx(60 / 5000)
+    QuarantinedRow.objects.all().delete()
+    estimate = estimates.of(registry.get(BATCHED), "run", "default", {})
+    assert (estimate.rows, estimate.seconds) == (0, None)
+
+
+def test_where_nobody_knows_what_is_left_it_is_said_to_be_of_all(place: Checkpoint) -> None:
+    Checkpoint.objects.update(total=None)
+    a_run(affected_rows=5000)
+    estimate = estimates.of(registry.get(BATCHED), "run", "default", {})
+    assert (estimate.rows, estimate.done, estimate.seconds, estimate.is_of_all) == (None, 4000, 60, True)
+
+
+def test_a_run_that_did_only_the_rest_tells_nothing_of_the_whole() -> None:
+    a_run(rows_before=4999, affected_rows=5000)
+    a_run(kind="dry_run", estimated_seconds=1.0, rows_before=4999)
+    assert told() is None
 
 
 @pytest.mark.parametrize("name", ["batch_numbers_2026_02_03", "import_items_2026_02_20", "increment_items_2026_01_01"])

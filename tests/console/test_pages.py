@@ -158,7 +158,9 @@ def test_the_number_of_queries_does_not_grow_with_the_runs(client_of_ana: Client
 
 def test_the_page_of_a_data_migration(client_of_ana: Client):
     applied(checksum="0" * 64)
-    run = a_run(requested_by="ben")
+    # How long it took is said as its own page says it, not as the ledger counted the work alone.
+    run = a_run(requested_by="ben", worked_seconds=62.2)
+    a_run(note="Already applied: nothing was done.")
     html = text(client_of_ana.get(address("change")))
     assert "by ben" in html
     assert f'<a href="{run_address(run)}">run {run.pk}</a>' in html
@@ -363,6 +365,46 @@ def test_an_estimate_says_how_much_of_it_is_pauses(client_of_ana: Client):
     page = text(client_of_ana.get(run_address(a_run(**fields, estimated_pauses=54.0))))
     assert "about <strong>55 s</strong>, at the speed of the batches that were tried, 54 s of it pauses" in page
     assert "pauses" not in text(client_of_ana.get(run_address(a_run(**fields))))
+
+
+def test_a_run_that_went_on_after_another_one_shows_its_own_rows(client_of_ana: Client):
+    fields = {"migration": "batch_poison_2026_02_02", "in_batches": True, "rows_before": 1199}
+    page = text(client_of_ana.get(run_address(a_run(**fields, affected_rows=1200))))
+    assert "<dt>Rows</dt><dd>1 (1,200 with those of earlier runs)</dd>" in page
+    failed = a_run(**fields, status="failed", progress_done=1199, progress_total=1200)
+    assert "they are kept. 1,199 of them are of earlier runs" in text(client_of_ana.get(run_address(failed)))
+    dry = {"kind": "dry_run", "progress_done": 1200, "progress_total": 1300, "estimated_seconds": 4.0}
+    page = text(client_of_ana.get(run_address(a_run(**fields, **dry))))
+    assert "<strong>1 of 101 rows</strong> that an earlier run had left: the numbers are of these." in page
+    assert "What an earlier run had left would take about" in page
+
+
+def test_a_run_in_several_attempts_says_that_the_time_between_them_is_left_out(client_of_ana: Client):
+    began = timezone.now() - timedelta(hours=3)
+    fields = {"started_at": began, "attempt": 2, "worked_seconds": 75.0}
+    page = text(client_of_ana.get(run_address(a_run(**fields))))
+    assert "<dt>Took</dt><dd>1 m 15 s in 2 attempts, without the time between them, started" in page
+    paused = a_run(**fields, status="paused", finished_at=None)
+    assert "<dt>Worked so far</dt><dd>1 m 15 s" in text(client_of_ana.get(run_address(paused)))
+
+
+def test_the_clock_of_a_log_begins_with_the_run_and_not_with_the_request(client_of_ana: Client):
+    run = a_run(status="enqueued", started_at=None, finished_at=None)
+    assert 'id="console-started"' not in text(client_of_ana.get(run_address(run)))
+    began = timezone.now()
+    Run.objects.filter(pk=run.pk).update(started_at=began, status="running")
+    # In a part that the page exchanges by itself, so that it has it as soon as the run has begun.
+    page = text(client_of_ana.get(run_address(run)))
+    assert re.search(r'<div id="console-activity" data-live>(?:(?!</div>).)*id="console-started"', page, re.S)
+
+
+def test_near_the_end_no_milliseconds_are_promised(client_of_ana: Client):
+    going = {"status": "running", "finished_at": None, "progress_total": 1200, "rate": 8000.0}
+    page = text(client_of_ana.get(run_address(a_run(**going, progress_done=1199))))
+    assert "less than a second left" in page
+    page = text(client_of_ana.get(run_address(a_run(**going, progress_done=1200))))
+    assert "rows/s" in page
+    assert " left</span>" not in page
 
 
 def test_a_failed_run_says_what_did_the_work_since(client_of_ana: Client):

@@ -13,6 +13,7 @@ from django.utils import timezone
 from console import rehearsals
 from console.models import Run
 from data_migrations import registry
+from data_migrations.models import Checkpoint, QuarantinedRow
 from tests.console.pages import INCREMENT, a_run, address, run_address
 from tests.console.test_forms import ARGUMENTS, ASKED, VALUES
 
@@ -103,6 +104,22 @@ def test_rows_that_would_be_set_aside_are_said_with_the_first_keys(client_of_ana
         assert "7 rows would be set aside: 1, 2, [&quot;&lt;b&gt;&quot;, 3], 4, 5, …." in words
     run = a_rehearsal()
     assert "set aside" not in told(client_of_ana) + client_of_ana.get(run_address(run)).content.decode()
+
+
+def test_a_dry_run_of_more_than_is_left_says_so(client_of_ana: Client) -> None:
+    name = "batch_poison_2026_02_02"
+    a_rehearsal(name, estimated_seconds=54.0, progress_done=1200, progress_total=1200)
+    assert "before an earlier run" not in told(client_of_ana, name)
+    now = timezone.now()
+    Checkpoint.objects.create(
+        name=name, rows=1199, total=1200, batches=12, batch_size=100, started_at=now, updated_at=now, exhausted=True
+    )
+    QuarantinedRow.objects.create(name=name, key="7", at=now)
+    html = client_of_ana.post(address("run", name), ASKED).content.decode()
+    words = " ".join(said(html).split())
+    assert "1 left, 1 of them set aside and tried first; 1,199 were done by earlier runs" in words
+    assert "about 45 ms for what is left" in words
+    assert "before an earlier run did a part of it: it would change" in words
 
 
 def said(html: str) -> str:

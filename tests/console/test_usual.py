@@ -43,6 +43,7 @@ def test_only_runs_of_the_same_kind_migration_and_database_that_did_the_work_cou
     took(500, status="failed")
     took(500, status="cancelled")
     took(0, note="Already applied: nothing was done.")
+    took(0, rows_before=1199)
     a_run(status="running", finished_at=None)
     run = took(1)
     took(700)
@@ -63,7 +64,7 @@ def test_one_run_alone_is_not_what_is_usual() -> None:
         (120, 240, "0.5 × its usual 4 m 00 s"),
         (240, 245, "about its usual 4 m 05 s"),
         (4800, 240, "20 × its usual 4 m 00 s"),
-        (2, 240, "less than 0.1 × its usual 4 m 00 s"),
+        (2, 240, "less than a tenth of its usual 4 m 00 s"),
         (0.002, 0.9, ""),
     ],
 )
@@ -154,3 +155,15 @@ def test_the_command_for_the_shell_can_be_copied(client_of_ana: Client) -> None:
     assert "console/copy.js" in html
     html = client_of_ana.get(address("change", database="other")).content.decode()
     assert "python manage.py increment --database other</code>" in html
+
+
+def test_the_time_between_attempts_does_not_count() -> None:
+    paused = took(3600, attempt=2, worked_seconds=20.0)
+    assert paused.elapsed == timedelta(seconds=20)
+    took(10)
+    run = took(1)
+    assert usual.before(run) == usual.read("default", [INCREMENT]).before(run) == pytest.approx(15)
+
+
+def test_a_run_that_only_did_the_rest_is_compared_with_nothing() -> None:
+    assert usual.words(took(2, rows_before=1199), 240) == ""

@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import threading
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connections
+from django.utils import timezone
 from django_q.exceptions import TimeoutException
 
-from console import dispatch, journal, logs, outline, presence, queue, spool, worker
+from console import dispatch, journal, logs, outline, presence, queue, spool, watch, worker
 from console.models import Attempt, Run
 from console.states import Status
-from data_migrations import ledger
+from data_migrations import checkpoints, ledger
 from data_migrations.executor import run_command
+from data_migrations.rate import Rate
 from tests.console.factories import RunFactory, WorkerFactory
+from tests.testapp.management.commands.batch_increment import Command
 from tests.testapp.models import Item
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
@@ -387,6 +391,60 @@ def test_a_dry_run_keeps_which_rows_would_be_set_aside() -> None:
     assert run.estimated_pauses == 0
     # What was tried is all of them, the one that failed as well.
     assert run.progress_done == run.progress_total == Item.objects.count()
+
+
+def test_a_retry_of_quarantined_rows_keeps_how_many_earlier_runs_did() -> None:
+    poison = Item.objects.create(name="poison 1")
+    failed = requested("batch_poison_2026_02_02")
+    worker.perform(failed.pk)
+    Item.objects.filter(pk=poison.pk).update(name="mended")
+    retry = requested("batch_poison_2026_02_02")
+    worker.perform(retry.pk)
+    for run in (failed, retry):
+        run.refresh_from_db()
+    total = Item.objects.count()
+    assert (failed.status, failed.rows_before) == (Status.FAILED, 0)
+    assert (retry.status, retry.rows_before, retry.affected_rows, retry.own_rows) == ("succeeded", total - 1, total, 1)
+
+
+def test_the_time_in_which_it_was_paused_is_not_that_of_the_run() -> None:
+    run = requested("batch_increment_2026_02_01")
+    earlier = timezone.now() - timedelta(hours=3)
+    # It was paused three hours ago, after a minute.
+    Attempt.objects.create(run=run, number=1, started_at=earlier, ended_at=earlier + timedelta(minutes=1))
+    Run.objects.filter(pk=run.pk).update(attempt=1, started_at=earlier, worked_seconds=60.0)
+    run.refresh_from_db()
+    assert run.elapsed == timedelta(minutes=1)
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert (run.status, run.attempt) == (Status.SUCCEEDED, 2)
+    assert run.elapsed is not None
+    assert timedelta(minutes=1) < run.elapsed < timedelta(minutes=5)
+    assert run.finished_at is not None
+    assert run.finished_at - earlier > timedelta(hours=2)
+
+
+def test_after_a_change_of_pace_the_rate_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    Item.objects.bulk_create([Item(name=f"more {number}") for number in range(20)])
+    begun: list[tuple[Rate, Rate]] = []
+    original, anew = Command.perform_batch, watch.Watch.begin_rate_anew
+
+    def tune(self: Command, batch: Any) -> Any:
+        checkpoints.wish("batch_increment_2026_02_01", "default", pause=0.01)
+        return original(self, batch)
+
+    def note(self: watch.Watch) -> None:
+        before = self._rate
+        anew(self)
+        begun.append((before, self._rate))
+
+    monkeypatch.setattr(Command, "perform_batch", tune)
+    monkeypatch.setattr(watch.Watch, "begin_rate_anew", note)
+    monkeypatch.setattr("data_migrations.batchrun.WISHES_SECONDS", 0)
+    run = requested("batch_increment_2026_02_01")
+    worker.perform(run.pk)
+    [(before, after)] = begun
+    assert before is not after
 
 
 @pytest.mark.slow

@@ -63,6 +63,12 @@ class Listener(Reporter):
     def working(self) -> None:
         self.told.append(("working", None))
 
+    def going_on(self, rows: int) -> None:
+        self.told.append(("going_on", rows))
+
+    def pace_changed(self) -> None:
+        self.told.append(("pace_changed", None))
+
     def message(self, level: str, text: str) -> None:
         self.told.append(("message", (level, text)))
 

@@ -329,6 +329,30 @@ def test_batch_size_and_pause_can_be_changed_while_it_runs(many, amounts, listen
     told = [text for _, text in listener.of("message")]
     assert "Batch size set to 45 from outside." in told
     assert "Pause between batches set to 0.001 s from outside." in told
+    # Once for each of the two: how long it still takes is told by the new pace alone.
+    assert len(listener.of("pace_changed")) == 2
+
+
+def test_a_run_says_after_how_many_rows_of_earlier_ones_it_begins_and_how_many_it_did_itself(many, run, listener):
+    with pytest.raises(StoppedEarly):
+        run("batch_increment", "--limit-batches", "3")
+    outcome = command(reporters=[listener])
+    assert listener.of("going_on") == [30]
+    assert (outcome.affected_rows, outcome.rows_before) == (100, 30)
+    outcome = command(reporters=[listener], force=True)
+    assert listener.of("going_on") == [30, 0]
+    assert (outcome.affected_rows, outcome.rows_before) == (100, 0)
+
+
+def test_a_retry_of_quarantined_rows_tells_a_shell_its_own_rows(many, run):
+    ItemFactory(name="poison 1")
+    with pytest.raises(QuarantineNotEmpty):
+        run("batch_poison")
+    Item.objects.filter(name="poison 1").update(name="healed 1")
+    output = run("batch_poison")
+    assert "Trying 1 quarantined row again." in output
+    assert "It went through." in output
+    assert ", 1 row affected (101 with those of earlier runs)." in output
 
 
 def test_a_connection_lost_while_it_looks_for_wishes_ends_nothing(many, amounts, listener, monkeypatch):

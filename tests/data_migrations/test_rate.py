@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from data_migrations.rate import Rate, duration, number
+from data_migrations.rate import Rate, about, duration, number, seconds_left
 
 
 def test_a_rate_is_known_from_the_second_value_on():
@@ -59,11 +59,20 @@ def test_a_run_that_stands_still_has_no_end_in_sight():
     assert rate.words(100) == "5 % · 5 of 100 rows · 0.0 rows/s"
 
 
+def test_at_the_end_nothing_is_left_and_shortly_before_it_no_number_is_given():
+    assert seconds_left(1200, 1200, 5.0) is None
+    assert seconds_left(1201, 1200, 5.0) is None
+    assert seconds_left(1199, 1200, 5.0) == 0.2
+    assert seconds_left(1, None, 5.0) is None
+    assert (about(0.2), about(1), about(111)) == ("less than a second", "about 1.0 s", "about 1 m 51 s")
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
         (0.04, "0.0 s"),
         (4.24, "4.2 s"),
+        (9.97, "10 s"),
         (51.4, "51 s"),
         (59.7, "1 m 00 s"),
         (111, "1 m 51 s"),

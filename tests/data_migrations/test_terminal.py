@@ -55,6 +55,19 @@ def test_a_quick_run_has_none(clock):
     assert told(clock, [(0.04, done, 100) for done in range(101)]) == []
 
 
+def test_after_a_change_of_pace_the_time_left_is_that_of_the_new_one(clock):
+    out = io.StringIO()
+    reporter = TerminalReporter(OutputWrapper(out), OutputWrapper(io.StringIO()), no_style(), 1)
+    for done in range(20):
+        clock.now += 1
+        reporter.progress(done * 10, 10_000)
+    reporter.pace_changed()
+    for done in range(16):
+        clock.now += 1
+        reporter.progress(200 + done * 500, 10_000)
+    assert "12 % · 1,200 of 10,000 rows · 500 rows/s · about 18 s left" in out.getvalue()
+
+
 def test_without_a_total_there_is_no_end(clock):
     assert told(clock, [(10, done * 1000, None) for done in range(5)]) == ["3,000 rows · 100 rows/s"]
 

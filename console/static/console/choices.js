@@ -33,7 +33,21 @@ export class Choices {
       this.toAddress({ level: this.level === "all" ? "" : this.level });
       pane.refilter();
     });
+    // A page that was there before its run had begun.
+    document.addEventListener("console:refreshed", () => this.#retime());
     this.apply();
+  }
+
+  /** When the run began; null before it has. */
+  get #start() {
+    const began = document.querySelector("#console-started time");
+    return began && new Date(began.dateTime);
+  }
+
+  #retime() {
+    const start = this.#start;
+    if (start?.getTime() === this.pane.lines.time.start?.getTime()) return;
+    this.pane.lines.setTime({ start, mode: this.timeList.value });
   }
 
   /** One of all, problems, errors. */
@@ -52,7 +66,7 @@ export class Choices {
     const pane = this.root.querySelector("[data-log-pane]");
     pane.classList.toggle("console-nowrap", !this.wrapBox.checked);
     pane.classList.toggle("console-notime", time === "off");
-    this.pane.lines.setTime({ start: new Date(this.root.dataset.start), mode: time });
+    this.pane.lines.setTime({ start: this.#start, mode: time });
     try {
       window.localStorage.setItem(KEY, JSON.stringify({ wrap: this.wrapBox.checked, time }));
     } catch {

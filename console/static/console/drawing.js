@@ -17,12 +17,12 @@ export function element(tag, className, text) {
  * A time of day, or the time since the run began.
  *
  * @param {Date} at
- * @param {{start: Date, mode: string}} time
+ * @param {{start: ?Date, mode: string}} time
  * @returns {string}
  */
 export function clock(at, { start, mode }) {
   if (mode === "relative") {
-    const seconds = Math.max(0, (at - start) / 1000);
+    const seconds = start ? Math.max(0, (at - start) / 1000) : 0;
     const minutes = Math.floor(seconds / 60);
     return `+${minutes}:${(seconds % 60).toFixed(3).padStart(6, "0")}`;
   }

@@ -59,6 +59,7 @@ async function refresh() {
     if (answer.status === 200) {
       etag = answer.etag;
       update(await answer.text());
+      document.dispatchEvent(new CustomEvent("console:refreshed"));
     }
   } catch (error) {
     if (error instanceof SignedOut) return;
