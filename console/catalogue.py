@@ -59,8 +59,8 @@ class Row:
 
     @property
     def app(self) -> str:
-        """The last part of the app's dotted name; empty for what is not in the code."""
-        return self.registered.app_name.rpartition(".")[2] if self.registered else ""
+        """The label of its app; empty for what is not in the code."""
+        return self.registered.app_label if self.registered else ""
 
     @property
     def description(self) -> str:

@@ -392,8 +392,8 @@ class BatchRun:
         if self._wished is not None:
             return wished
         decision = next_size(size, rows, seconds, self.command.target_batch_seconds)
-        if self.command.target_batch_seconds is not None:
-            self.reporter.output("logging:DEBUG", f"batch size {size} -> {decision.size}: {decision.reason}\n")
+        if decision.size != size:
+            self.reporter.output("logging:DEBUG", f"Batch size {size:,} → {decision.size:,}: {decision.reason}.\n")
         return decision.size
 
     def wished_or(self, size: int) -> int:

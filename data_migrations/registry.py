@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, cached_property
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,6 +43,12 @@ class RegisteredMigration:
     module_name: str
     command_class: type[IdempotentCommand] | None
     error: str = ""
+
+    @cached_property
+    def app_label(self) -> str:
+        """The label of its app, as it stands before the names of its models and of its schema migrations."""
+        labels = {config.name: config.label for config in apps.get_app_configs()}
+        return labels.get(self.app_name, self.app_name.rpartition(".")[2])
 
     @property
     def description(self) -> str:

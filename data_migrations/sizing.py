@@ -33,7 +33,7 @@ def next_size(size: int, rows: int, seconds: float, target: float | None) -> Dec
         return Decision(size, "kept")
     ratio = target / seconds
     if abs(1 - 1 / ratio) <= DEAD_BAND:
-        return Decision(size, f"{seconds:.3f} s is close enough to {target:.3f} s")
+        return Decision(size, "kept")
     bounded = min(max(ratio, 1 / STEP), STEP)
     wanted = min(max(round(size * bounded), 1), LIMIT)
     return Decision(wanted, f"{rows:,} rows took {seconds:.3f} s, wanted {target:.3f} s")

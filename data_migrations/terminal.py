@@ -133,7 +133,7 @@ def summary(name: str, outcome: Outcome) -> list[str]:
         for change in outcome.changes
     ]
     head = "It would have changed these rows:" if sentences else "It would have changed no rows."
-    tail = [f"E-mails held back: {outcome.emails_held}."] if outcome.emails_held else []
+    tail = [f"E-mails held back: {outcome.emails_held:,}."] if outcome.emails_held else []
     aside = f"; {outcome.set_aside} would be set aside" if outcome.set_aside.count else ""
     return [head, *sentences, *tail, f"Dry run of {name} done in {outcome.duration:.1f} s{aside}. Nothing was kept."]
 

@@ -90,9 +90,12 @@ def _do(request: HttpRequest, kind: Kind, rows: list[Row], database: str, reason
     past = "marked as applied" if kind == Kind.MARK else "unmarked"
     if done and len(names) == 1:
         # Not first: the admin writes the first letter of a message large, and names are not to be touched.
-        messages.success(request, f"{past.capitalize()}: {names[0]}. Nothing was run.")
+        follows = "Nothing was run" if kind == Kind.MARK else "It is pending again; what it changed stays as it is"
+        messages.success(request, f"{past.capitalize()}: {names[0]}. {follows}.")
     elif done:
-        messages.success(request, f"{len(done)} data migrations were {past}; nothing was run.")
+        follows = "nothing was run" if kind == Kind.MARK else "what they changed stays as it is"
+        were = "1 data migration was" if len(done) == 1 else f"{len(done):,} data migrations were"
+        messages.success(request, f"{were} {past}; {follows}.")
     else:
         messages.info(request, f"Nothing had to be {past}: somebody else was faster.")
     return True

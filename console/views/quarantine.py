@@ -16,6 +16,7 @@ from console.models import Kind, Run
 from console.permissions import find, require
 from data_migrations import quarantine
 from data_migrations.models import QuarantinedRow
+from data_migrations.words import counted
 
 from .page import ConsoleAdmin, chosen_database, crumbs, render, row_or_404
 
@@ -80,15 +81,17 @@ def accept(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse
         count = quarantine.accept(name, database, by=request.user.get_username(), reason=reason)
         latest = Run.objects.of(name).filter(database=database).first()
         if latest is not None:
-            dispatch.log_entry(request.user, latest, f"Accepted {count} quarantined rows of {name}: {reason}")
-        stay = "1 row stays as it is" if count == 1 else f"{count} rows stay as they are"
+            dispatch.log_entry(
+                request.user, latest, f"Accepted {counted(count, 'quarantined row')} of {name}: {reason}"
+            )
+        stay = "1 row stays as it is" if count == 1 else f"{count:,} rows stay as they are"
         messages.success(request, f"Accepted: {stay}. Run it again, and it counts as applied.")
         return HttpResponseRedirect(back)
     return render(
         admin,
         request,
         "admin/console/migration/accept.html",
-        title=f"Accept {found.waiting} quarantined row{'s' if found.waiting > 1 else ''} of {name}?",
+        title=f"Accept {counted(found.waiting, 'quarantined row')} of {name}?",
         crumbs=crumbs(admin, (name, back), ("Accept", "")),
         quarantine=found,
         form=form,

@@ -18,7 +18,7 @@ from django.utils import timezone
 from console.appearance import look
 from console.models import Kind, Run
 from console.states import Status
-from data_migrations import clock, ledger
+from data_migrations import clock, ledger, registry
 from data_migrations.models import AppliedMigration
 from data_migrations.reporting import Door
 from tests.console.pages import INCREMENT, a_run, address, print_lines, run_address
@@ -493,6 +493,25 @@ def test_the_list_leads_to_the_runs_that_failed(client_of_ana: Client) -> None:
 def test_what_is_said_after_a_mark_has_the_name_as_it_is(client_of_ana: Client) -> None:
     page = client_of_ana.post(address("mark"), {"reason": "done by hand", "confirmed": "1"}, follow=True)
     assert f"Marked as applied: {INCREMENT}. Nothing was run." in text(page)
+
+
+def test_what_is_said_after_an_unmark_is_what_became_of_it(client_of_ana: Client) -> None:
+    applied()
+    page = client_of_ana.post(address("unmark"), {"reason": "a mistake", "confirmed": "1"}, follow=True)
+    assert f"Unmarked: {INCREMENT}. It is pending again; what it changed stays as it is." in text(page)
+    # Who did it says how: no "by ana through marked".
+    assert "unmarked by ana: a mistake" in text(page)
+    run = Run.objects.get()
+    html = text(client_of_ana.get(run_address(run)))
+    assert "through marked" not in html
+    assert "by ana" in html
+
+
+def test_an_app_has_one_name_on_every_page(client_of_ana: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(vars(registry.get(INCREMENT)), "app_label", "shop")
+    assert '<td data-label="App">shop</td>' in row(text(client_of_ana.get(LIST)), INCREMENT)
+    assert "<dt>App</dt><dd>shop</dd>" in text(client_of_ana.get(address("change")))
+    assert INCREMENT in text(client_of_ana.get(LIST + "?app=shop"))
 
 
 def test_the_history_has_runs_of_every_door_and_marks(client_of_ana: Client):

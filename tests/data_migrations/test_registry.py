@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 
 from data_migrations import registry
 from data_migrations.exceptions import BrokenMigration, UnknownMigration
@@ -57,3 +58,13 @@ def test_a_command_that_cannot_be_one_is_not_imported(odd_app):
 def test_an_unknown_name_has_near_matches():
     with pytest.raises(UnknownMigration, match="Did you mean reversible_v2_2026_01_06"):
         registry.get("reversible_v1_2026_01_06")
+
+
+def test_an_app_is_called_by_its_label(monkeypatch):
+    def label(app_name):
+        return registry.RegisteredMigration("name", "command", app_name, "module", None).app_label
+
+    monkeypatch.setattr(apps.get_app_config("testapp"), "label", "shop")
+    assert label("tests.testapp") == "shop"
+    # Where the app is gone meanwhile.
+    assert label("tests.gone") == "gone"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 from django.db.models import F
@@ -71,7 +72,7 @@ class Clock:
 
 @pytest.mark.django_db(transaction=True, databases="__all__")
 @pytest.mark.slow
-def test_a_run_over_a_real_table_settles_and_settles_again_when_its_rows_cost_tenfold(monkeypatch):
+def test_a_run_over_a_real_table_settles_and_settles_again_when_its_rows_cost_tenfold(monkeypatch, listener):
     Item.objects.bulk_create([Item(name=f"item {number}") for number in range(30_000)], batch_size=5000)
     clock = Clock()
     monkeypatch.setattr(batchrun, "time", clock)
@@ -97,8 +98,16 @@ def test_a_run_over_a_real_table_settles_and_settles_again_when_its_rows_cost_te
     command.accept({})
     command.options["limit_batches"] = 24
     with pytest.raises(StoppedEarly):
-        executor.execute(command, RunRequest(), [])
+        executor.execute(command, RunRequest(), [listener])
     sizes, times = zip(*seen, strict=True)
+    # Each change is in the log, and nothing of a batch that changes nothing.
+    logged = [text for stream, text in listener.of("output") if stream == "logging:DEBUG"]
+    changes = [(one, other) for one, other in pairwise(sizes) if one != other]
+    assert [text.partition(":")[0] for text in logged][: len(changes)] == [
+        f"Batch size {one:,} → {other:,}" for one, other in changes
+    ]
+    assert len(logged) <= len(changes) + 1
+    assert " rows took " in logged[0]
     assert sizes[0] == 1000
     near = [seconds == pytest.approx(TARGET, rel=0.2) for seconds in times]
     assert all(near[9:12])
