@@ -223,6 +223,11 @@ class Run(models.Model):
         return SetAside(**(self.set_aside or {}))
 
     @property
+    def result_is_rows(self) -> bool:
+        """Whether its result says no more than how many rows were done, as it does of batches."""
+        return self.result == str(self.affected_rows)
+
+    @property
     def tried(self) -> tuple[int, int] | None:
         """Of a dry run in batches: how many rows it tried, and how many there were to try; None where nobody knows."""
         if self.kind != Kind.DRY_RUN or self.progress_done is None or self.progress_total is None:

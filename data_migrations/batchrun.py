@@ -76,7 +76,7 @@ class BatchRun:
         self.rows_before = 0
 
     def run(self) -> int:
-        """Work through all batches; gives the rows done in all, those of earlier runs included.
+        """Work through all batches; gives the rows done in all, those of earlier runs included but in a dry run.
 
         Raises:
             StopRequested, StoppedEarly: stopped at a batch boundary; the checkpoint stays.
@@ -109,7 +109,7 @@ class BatchRun:
         elif not self.is_through:
             raise self.at_limit(position, batches)
         self.require_empty_quarantine(position)
-        return position.rows
+        return position.rows - (self.rows_before if self.lease is None else 0)
 
     def go_through(self, source: Source, position: Position) -> tuple[Position, int]:
         """Do batch after batch, to the end or to the limit; gives where that is, and how many batches it took."""

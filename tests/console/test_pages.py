@@ -363,20 +363,21 @@ def test_a_dry_run_of_some_batches_says_that_its_numbers_are_of_these(client_of_
 def test_an_estimate_says_how_much_of_it_is_pauses(client_of_ana: Client):
     fields = {"kind": "dry_run", "estimated_seconds": 54.6, "progress_total": 1200, "progress_done": 1200}
     page = text(client_of_ana.get(run_address(a_run(**fields, estimated_pauses=54.0))))
-    assert "about <strong>55 s</strong>, at the speed of the batches that were tried, 54 s of it pauses" in page
+    assert "take <strong>about 55 s</strong>, at the speed of the batches that were tried, 54 s of it pauses" in page
     assert "pauses" not in text(client_of_ana.get(run_address(a_run(**fields))))
 
 
 def test_a_run_that_went_on_after_another_one_shows_its_own_rows(client_of_ana: Client):
     fields = {"migration": "batch_poison_2026_02_02", "in_batches": True, "rows_before": 1199}
-    page = text(client_of_ana.get(run_address(a_run(**fields, affected_rows=1200))))
+    page = text(client_of_ana.get(run_address(a_run(**fields, affected_rows=1200, result="1200"))))
+    assert "<dt>Result</dt>" not in page
     assert "<dt>Rows</dt><dd>1 (1,200 with those of earlier runs)</dd>" in page
     failed = a_run(**fields, status="failed", progress_done=1199, progress_total=1200)
     assert "they are kept. 1,199 of them are of earlier runs" in text(client_of_ana.get(run_address(failed)))
     dry = {"kind": "dry_run", "progress_done": 1200, "progress_total": 1300, "estimated_seconds": 4.0}
     page = text(client_of_ana.get(run_address(a_run(**fields, **dry))))
     assert "<strong>1 of 101 rows</strong> that an earlier run had left: the numbers are of these." in page
-    assert "What an earlier run had left would take about" in page
+    assert "What an earlier run had left would take <strong>about 4.0 s" in page
 
 
 def test_a_run_in_several_attempts_says_that_the_time_between_them_is_left_out(client_of_ana: Client):

@@ -161,6 +161,7 @@ def test_a_dry_run_tries_the_rows_in_quarantine_as_a_real_one_would(poisoned, li
     mend(poisoned[2:])
     outcome = rehearse("batch_poison", reporters=[listener])
     assert outcome.set_aside.count == 2
+    assert outcome.result == "5"
     assert [change.updated for change in outcome.changes] == [5]
     assert [sample["key"] for sample in outcome.samples] == poisoned[2:7]
     assert listener.of("progress")[-1] == (100, 100)
