@@ -85,7 +85,11 @@ def on_disk(monkeypatch: pytest.MonkeyPatch, folder: Path, command: str, text: s
     path = folder / "management" / "commands" / f"{command}.py"
     path.parent.mkdir(parents=True)
     path.write_text(text)
-    monkeypatch.setattr(registry, "apps", SimpleNamespace(get_app_configs=lambda: [SimpleNamespace(path=folder)]))
+    monkeypatch.setattr(
+        registry,
+        "apps",
+        SimpleNamespace(get_app_configs=lambda: [SimpleNamespace(path=folder, name="shop", label="shop")]),
+    )
     return path
 
 

@@ -144,4 +144,4 @@ def test_the_history_has_a_box_for_each_run_and_the_form_for_them(client_of_ana:
         assert f'name="run" value="{each.pk}" form="console-compare"' in html
     assert "because of &lt;the&gt; test" in html
     assert "not applied → applied" in html
-    assert INCREMENT in html
+    assert INCREMENT in html.replace("<wbr>", "")
