@@ -137,7 +137,7 @@ class BatchRun:
                 break
             done_here += 1
             seconds = time.monotonic() - began
-            size = self.size_after(size, position.rows - before.rows, seconds)
+            size = self.size_after(size, position.gone - before.gone, seconds)
             self.progress.update(self.rows_come_to(position), position.total)
             self.rest()
         self.is_through = True
@@ -273,8 +273,8 @@ class BatchRun:
         )
         hint = hints.for_error(error)
         return BatchFailed(
-            f"{self.command.migration_name} failed in {where}: {type(error).__name__}: {error}. {kept} "
-            f"It is not recorded as applied; mend the cause first.{' ' + hint if hint else ''}"
+            f"{self.command.migration_name} failed in {where}: {type(error).__name__}: {error}.",
+            f"{kept} It is not recorded as applied; mend the cause first.{' ' + hint if hint else ''}",
         )
 
     @contextmanager
@@ -313,6 +313,8 @@ class BatchRun:
             if self.lease is not None:
                 still = [key for key, _ in poison]
                 quarantine.release(name, self.using, [key for key in keys if key not in still])
+                for key, error in poison:
+                    quarantine.renew(name, self.using, key, error)
                 position.store(self.lease)
         for key, error in poison:
             self.reporter.message("warning", f"Row {key!r} stays set aside: {type(error).__name__}: {error}")
@@ -392,8 +394,8 @@ class BatchRun:
         if self._wished is not None:
             return wished
         decision = next_size(size, rows, seconds, self.command.target_batch_seconds)
-        if decision.size != size:
-            self.reporter.output("logging:DEBUG", f"Batch size {size:,} → {decision.size:,}: {decision.reason}.\n")
+        if self.command.target_batch_seconds is not None:
+            self.reporter.output("logging:DEBUG", f"{decision}\n")
         return decision.size
 
     def wished_or(self, size: int) -> int:

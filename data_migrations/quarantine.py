@@ -15,13 +15,21 @@ from .models import QuarantinedRow
 
 def put(name: str, using: str, key: Any, error: BaseException) -> None:
     """Set one row aside, in the current transaction."""
-    QuarantinedRow.objects.using(using).create(
-        name=name,
-        key=json.dumps(key),
-        error=f"{type(error).__name__}: {error}".replace("\x00", ""),
-        traceback="".join(traceback.format_exception(error)).replace("\x00", ""),
-        at=databases.now(using),
-    )
+    QuarantinedRow.objects.using(using).create(name=name, key=json.dumps(key), **_failure(error, using))
+
+
+def renew(name: str, using: str, key: Any, error: BaseException) -> None:
+    """Say what is wrong with a row now: on another try it failed again, in the current transaction."""
+    aside = QuarantinedRow.objects.using(using).filter(name=name, key=json.dumps(key), accepted_at=None)
+    aside.update(**_failure(error, using))
+
+
+def _failure(error: BaseException, using: str) -> dict[str, Any]:
+    return {
+        "error": f"{type(error).__name__}: {error}".replace("\x00", ""),
+        "traceback": "".join(traceback.format_exception(error)).replace("\x00", ""),
+        "at": databases.now(using),
+    }
 
 
 def rows(name: str, using: str) -> list[QuarantinedRow]:

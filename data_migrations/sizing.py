@@ -14,10 +14,15 @@ DEAD_BAND = 0.1
 
 @dataclass(frozen=True)
 class Decision:
-    """The next size, and why, in words for the log."""
+    """The next size, the one before, and why, in words for the log."""
 
     size: int
+    before: int
     reason: str
+
+    def __str__(self) -> str:
+        change = f"stays {self.size:,}" if self.size == self.before else f"{self.before:,} → {self.size:,}"
+        return f"Batch size {change}: {self.reason}."
 
 
 def next_size(size: int, rows: int, seconds: float, target: float | None) -> Decision:
@@ -29,11 +34,14 @@ def next_size(size: int, rows: int, seconds: float, target: float | None) -> Dec
         seconds: what it took.
         target: what it should take, in seconds; None keeps the size.
     """
-    if target is None or rows < size or seconds <= 0:
-        return Decision(size, "kept")
+    if target is None:
+        return Decision(size, size, "it has no target")
+    if rows < size or seconds <= 0:
+        return Decision(size, size, f"the batch had {rows:,} of {size:,} rows, which tells nothing")
     ratio = target / seconds
+    why = f"{rows:,} rows took {seconds:.3f} s, wanted {target:.3f} s"
     if abs(1 - 1 / ratio) <= DEAD_BAND:
-        return Decision(size, "kept")
+        return Decision(size, size, why)
     bounded = min(max(ratio, 1 / STEP), STEP)
     wanted = min(max(round(size * bounded), 1), LIMIT)
-    return Decision(wanted, f"{rows:,} rows took {seconds:.3f} s, wanted {target:.3f} s")
+    return Decision(wanted, size, why)

@@ -60,6 +60,16 @@ def test_a_short_batch_and_no_target_change_nothing():
     assert next_size(1000, 1000, 0.001, None).size == 1000
 
 
+def test_the_log_has_each_decision_in_words():
+    assert (
+        str(next_size(1000, 1000, 1.0, TARGET)) == "Batch size 1,000 → 2,000: 1,000 rows took 1.000 s, wanted 2.000 s."
+    )
+    assert str(next_size(1000, 1000, 2.1, TARGET)) == "Batch size stays 1,000: 1,000 rows took 2.100 s, wanted 2.000 s."
+    assert str(next_size(1000, 10, 0.1, TARGET)) == (
+        "Batch size stays 1,000: the batch had 10 of 1,000 rows, which tells nothing."
+    )
+
+
 class Clock:
     """Stands in for the module ``time``: goes on only when somebody works."""
 
@@ -93,6 +103,8 @@ def test_a_run_over_a_real_table_settles_and_settles_again_when_its_rows_cost_te
             seconds = len(batch) * cost
             clock.now += seconds
             seen.append((len(batch), seconds))
+            # What the author counts is nothing to the size.
+            return 1
 
     command = Command()
     command.accept({})
@@ -100,14 +112,14 @@ def test_a_run_over_a_real_table_settles_and_settles_again_when_its_rows_cost_te
     with pytest.raises(StoppedEarly):
         executor.execute(command, RunRequest(), [listener])
     sizes, times = zip(*seen, strict=True)
-    # Each change is in the log, and nothing of a batch that changes nothing.
+    # The decision after each batch is in the log.
     logged = [text for stream, text in listener.of("output") if stream == "logging:DEBUG"]
-    changes = [(one, other) for one, other in pairwise(sizes) if one != other]
-    assert [text.partition(":")[0] for text in logged][: len(changes)] == [
-        f"Batch size {one:,} → {other:,}" for one, other in changes
+    assert len(logged) == len(sizes)
+    assert [text.partition(":")[0] for text in logged[:-1]] == [
+        f"Batch size {one:,} → {other:,}" if one != other else f"Batch size stays {one:,}"
+        for one, other in pairwise(sizes)
     ]
-    assert len(logged) <= len(changes) + 1
-    assert " rows took " in logged[0]
+    assert all(" rows took " in text for text in logged)
     assert sizes[0] == 1000
     near = [seconds == pytest.approx(TARGET, rel=0.2) for seconds in times]
     assert all(near[9:12])
