@@ -149,8 +149,8 @@ def _verdict(run: Run, rows: int | None) -> tuple[str, Status]:
     most = conf.get("MAX_ATTEMPTS")
     if lost >= most:
         return (
-            f"That was the {lost}th time, so it is not taken up again by itself (CONSOLE['MAX_ATTEMPTS']). Find "
-            "out what ends its process (memory, perhaps), then resume this run.",
+            f"Now {lost:,} of its processes were lost one after another, so it is not taken up again by itself "
+            "(CONSOLE['MAX_ATTEMPTS']). Find out what ends them (memory, perhaps), then resume this run.",
             Status.INTERRUPTED,
         )
     if run.in_batches:

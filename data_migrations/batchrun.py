@@ -160,7 +160,7 @@ class BatchRun:
 
     def rows_come_to(self, position: Position) -> int:
         """How far it is: of a dry run the rows that were tried, also those that failed or need no change."""
-        return position.rows if self.lease is not None else self.rows_before + self.sampler.seen
+        return position.rows if self.lease is not None else position.gone
 
     @property
     def is_whole(self) -> bool:
@@ -310,6 +310,7 @@ class BatchRun:
         with transaction.atomic(using=self.using), watched:
             _, poison = quarantine.sift(keys, lambda some: self.counted(batch_for(some)), self.is_fatal, self.using)
             position.rows += len(keys) - len(poison)
+            position.gone += len(keys)
             if self.lease is not None:
                 still = [key for key, _ in poison]
                 quarantine.release(name, self.using, [key for key in keys if key not in still])

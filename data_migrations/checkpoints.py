@@ -25,7 +25,8 @@ class Position:
         self.cursor: Any = json.loads(row.cursor) if row.cursor else None
         self.exhausted = row.exhausted
         self.rows = row.rows
-        # Items that were handed out: an author may count otherwise, and rows that are set aside do not count.
+        # Items that were handed out: an author may count otherwise, and rows that are set aside do not count. Of what
+        # earlier runs did, the rows that count; those they set aside are handed out once more.
         self.gone = row.rows
         self.batches = row.batches
         self.total = row.total
