@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import data_migrations
+from data_migrations.exceptions import DataMigrationError
 from data_migrations.registry import RegisteredMigration
 
 from .models import Run
@@ -57,6 +58,8 @@ def told(run: Run) -> Told:
     message = message.removeprefix(f"{run.migration} failed: ").removeprefix(f"{name}: ")
     if message.startswith(f"{run.migration} failed in "):
         message = message.removeprefix(f"{run.migration} f").join(("F", ""))
+    if message.startswith(f"{run.migration} is "):
+        message = message.removeprefix(run.migration).join(("It", ""))
     first, _, rest = message.partition("\n")
     if len(first) > MOST_HEADING:
         return Told("It failed" if not name or name in message else name, message)
@@ -83,4 +86,6 @@ def place(run: Run, migration: RegisteredMigration | None) -> Place | None:
 
 
 def _class(run: Run) -> str:
-    return run.error_class.rpartition(".")[2]
+    """The name of the author's error; ours say in their message all that there is to say."""
+    module, _, name = run.error_class.rpartition(".")
+    return "" if module == DataMigrationError.__module__ else name

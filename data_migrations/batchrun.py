@@ -274,7 +274,7 @@ class BatchRun:
         hint = hints.for_error(error)
         return BatchFailed(
             f"{self.command.migration_name} failed in {where}: {type(error).__name__}: {error}.",
-            f"{kept} It is not recorded as applied; mend the cause first.{' ' + hint if hint else ''}",
+            f"{kept} This run is not recorded as applied; mend the cause first.{' ' + hint if hint else ''}",
         )
 
     @contextmanager
@@ -335,9 +335,10 @@ class BatchRun:
             aside = SetAside(len(left), [row.key for row in left[:FEW_KEYS]])
             raise QuarantineNotEmpty(
                 f"{self.command.migration_name} is through with {counted(position.rows, 'row')}, but {aside} "
-                f"{were(len(left))} set aside. It is not recorded as "
-                f"applied. Mend {them} and run it again, which tries only {them}; or accept {them} with "
-                f'"{quarantine.how_to_accept(self.command.migration_name, self.using)}" and run it again.'
+                f"{were(len(left))} set aside.",
+                f"This run is not recorded as applied. Mend {them} and run it again, which tries only {them}; or "
+                f'accept {them} with "{quarantine.how_to_accept(self.command.migration_name, self.using)}" and run it '
+                "again.",
             )
 
     def may_have_set_aside(self, position: Position) -> bool:

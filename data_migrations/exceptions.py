@@ -72,7 +72,7 @@ class BatchFailed(MigrationFailed):
     """A batch failed; the batches before it are kept."""
 
 
-class QuarantineNotEmpty(DataMigrationError):
+class QuarantineNotEmpty(MigrationFailed):
     """Everything else is done, but rows were set aside; they have to go through or to be accepted."""
 
 

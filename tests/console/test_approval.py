@@ -176,6 +176,12 @@ def test_rejected_it_is_cancelled_with_the_reason(waiting: Run, bea: User) -> No
     ]
 
 
+def test_the_reason_of_a_rejection_is_a_sentence_of_its_own(waiting: Run, bea: User) -> None:
+    decisions.reject(waiting.pk, bea, note="Not before the weekend, please")
+    waiting.refresh_from_db()
+    assert waiting.note == "Rejected by bea: Not before the weekend, please. Nothing was run."
+
+
 def test_who_asked_may_not_decide_not_even_a_superuser(waiting: Run, ana: User) -> None:
     User.objects.filter(pk=ana.pk).update(is_superuser=True, username="anna")
     ana.refresh_from_db()

@@ -412,10 +412,15 @@ def test_a_failed_run_says_what_did_the_work_since(client_of_ana: Client):
     before = a_run(status="succeeded")
     failed = a_run(status="failed", error_class="ValueError", error_message="no")
     a_run(kind="dry_run")
-    assert "It was done since" not in text(client_of_ana.get(run_address(failed)))
+    page = text(client_of_ana.get(run_address(failed)))
+    assert "It was done since" not in page
+    assert "When the cause is mended" in page
     done = a_run(status="succeeded")
     link = f'It was done since: <a href="{run_address(done)}">run {done.pk}</a>, '
-    assert link in text(client_of_ana.get(run_address(failed)))
+    page = text(client_of_ana.get(run_address(failed)))
+    # Before the error, which is then no call to do anything.
+    assert page.index(link) < page.index("ValueError: no")
+    assert "When the cause is mended" not in page
     assert "It was done since" not in text(client_of_ana.get(run_address(before)))
 
 

@@ -12,6 +12,7 @@ from console import dispatch, worker
 from console.models import Run
 from data_migrations import ledger
 from data_migrations.models import QuarantinedRow
+from data_migrations.reporting import Door
 from tests.console.pages import EVERYTHING, address, person, run_address
 from tests.testapp.models import Item
 
@@ -53,6 +54,25 @@ def test_what_was_set_aside_is_on_both_pages(run: Run, boss: Client) -> None:
         assert "Traceback" in page
         assert "Accept with a reason…" in page
         assert "Retry them…" in page
+
+
+def test_the_error_says_it_once_and_in_words(run: Run, boss: Client) -> None:
+    page = boss.get(run_address(run)).content.decode()
+    assert 'id="console-error-title">It is through with 2 rows, but 2 rows (' in page
+    assert "set aside.</h2>" in page
+    assert "This run is not recorded as applied. Mend them" in page
+
+
+def test_where_it_is_applied_already_both_are_said(run: Run, boss: Client) -> None:
+    ledger.record(POISON, using="default", by="ana", door=Door.SHELL)
+    page = boss.get(address("change", POISON)).content.decode()
+    assert "Applied " in page
+    assert "Since then a run was begun that is not recorded yet." in page
+    assert "2 of them are set aside: mend them" in page
+    QuarantinedRow.objects.all().delete()
+    page = boss.get(address("change", POISON)).content.decode()
+    assert "It is through with all its rows, but that is not recorded" in page
+    assert "not recorded as applied:" not in page
 
 
 def test_the_list_and_the_page_say_what_to_do_about_them(run: Run, boss: Client) -> None:
