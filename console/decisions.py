@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from data_migrations import registry
 from data_migrations.exceptions import UnknownMigration
+from data_migrations.words import stopped
 
 from . import approval, dispatch, schedule, spool, states
 from .models import Decision, Run
@@ -77,7 +78,6 @@ def reject(run_id: int, user: Any, *, note: str) -> Run:
     if not note.strip():
         raise Undecided("Say why: whoever asked for it will want to know.")
     name = user.get_username()[:150]
-    said = note if note.endswith((".", "!", "?")) else f"{note}."
     with transaction.atomic(using=spool.alias()):
         run, late = _locked(run_id, user)
         now = timezone.now()
@@ -92,7 +92,7 @@ def reject(run_id: int, user: Any, *, note: str) -> Run:
             decided_by_pk=str(user.pk),
             decided_at=now,
             decision_note=note,
-            note=f"Rejected by {name}: {said} Nothing was run.",
+            note=f"Rejected by {name}: {stopped(note.strip())} Nothing was run.",
         ):
             raise Undecided("Somebody else was faster.")
     if late:

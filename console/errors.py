@@ -56,10 +56,8 @@ def told(run: Run) -> Told:
     name = _class(run)
     message = (run.error_message or run.note).strip()
     message = message.removeprefix(f"{run.migration} failed: ").removeprefix(f"{name}: ")
-    if message.startswith(f"{run.migration} failed in "):
-        message = message.removeprefix(f"{run.migration} f").join(("F", ""))
-    if message.startswith(f"{run.migration} is "):
-        message = message.removeprefix(run.migration).join(("It", ""))
+    if message.startswith(f"{run.migration} "):
+        message = f"It{message.removeprefix(run.migration)}"
     first, _, rest = message.partition("\n")
     if len(first) > MOST_HEADING:
         return Told("It failed" if not name or name in message else name, message)

@@ -15,6 +15,7 @@ from . import checkpoints, databases, hints, quarantine
 from .batches import Batch, LoadAgain, Source
 from .checkpoints import Position
 from .exceptions import BatchFailed, DataMigrationError, QuarantineNotEmpty, StoppedEarly
+from .failures import sentence
 from .keeping import Keeper
 from .leases import HeldLease
 from .progress import Progress
@@ -273,7 +274,7 @@ class BatchRun:
         )
         hint = hints.for_error(error)
         return BatchFailed(
-            f"{self.command.migration_name} failed in {where}: {type(error).__name__}: {error}.",
+            f"{self.command.migration_name} failed in {where}: {sentence(error)}",
             f"{kept} This run is not recorded as applied; mend the cause first.{' ' + hint if hint else ''}",
         )
 

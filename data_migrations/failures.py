@@ -7,6 +7,7 @@ from django.db.utils import OperationalError
 from . import hints
 from .exceptions import DataMigrationError, LeaseLost, MigrationFailed, StoppedEarly, VerificationFailed
 from .stopping import StopFlag, StopRequested
+from .words import stopped
 from .work import RunRequest, Work
 
 
@@ -61,4 +62,4 @@ def sentence(error: BaseException) -> str:
     """The error's type and text, with a full stop."""
     text = str(error).strip()
     name = type(error).__name__
-    return f"{name}: {text}" + ("" if text.endswith((".", "!", "?")) else ".") if text else f"{name}."
+    return f"{name}: {stopped(text)}" if text else f"{name}."

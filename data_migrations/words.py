@@ -1,4 +1,4 @@
-"""Numbers in sentences for a person."""
+"""Numbers and texts in sentences for a person."""
 
 from __future__ import annotations
 
@@ -11,3 +11,8 @@ def counted(number: int, thing: str) -> str:
 def were(number: int) -> str:
     """The verb for so many: "was" for one."""
     return "was" if number == 1 else "were"
+
+
+def stopped(text: str) -> str:
+    """The text with a full stop, where it does not end as a sentence does."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
