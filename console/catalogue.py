@@ -16,13 +16,13 @@ from data_migrations.models import AppliedMigration
 from data_migrations.registry import RegisteredMigration
 from data_migrations.reporting import Door
 
-from . import absence, failures
+from . import absence, errors, standing
 from .absence import Absence
 from .models import Kind, Run
 from .states import ACTIVE, PLANNED, Status
 
 # The order of the filters, and of the states that deserve a look before the others.
-STATES = ("pending", "running", "interrupted", "quarantined", "changed", "broken", "unregistered", "applied")
+STATES = ("pending", "running", "interrupted", "paused", "quarantined", "changed", "broken", "unregistered", "applied")
 # What a run of one may be waiting for, beside its state.
 PLANS = tuple(str(status) for status in PLANNED)
 # That its last run failed, whatever its state.
@@ -46,6 +46,8 @@ class Row:
     """The one that waits for approval, or for its time."""
     failed_run: Run | None = None
     """The last one, where it failed and nothing was done since."""
+    held_run: Run | None = None
+    """The one that was paused or interrupted, and can be taken up again."""
     missing: tuple[str, ...] = ()
     """What it depends on and is not applied."""
     absence: Absence | None = None
@@ -69,8 +71,15 @@ class Row:
 
     @property
     def look(self) -> str:
-        """The state to show: one that changed since it was applied says so."""
+        """The state to show: one that changed since it was applied says so, and one that a person stopped, too."""
+        if self.state == "interrupted" and self.held_run and self.held_run.status == Status.PAUSED:
+            return "paused"
         return "changed" if self.state == "applied" and self.changed else self.state
+
+    @property
+    def failure(self) -> str:
+        """What went wrong in the failed run, in one sentence."""
+        return errors.told(self.failed_run).heading if self.failed_run else ""
 
     @property
     def plan(self) -> str:
@@ -139,14 +148,22 @@ def read(database: str, *, with_runs: bool = True, names: Collection[str] | None
         return Catalogue(database, [_unknown(migration) for migration in known], str(error))
     active = active_runs(database) if with_runs else {}
     planned = planned_runs(database) if with_runs else {}
-    failed = failures.last(database, names) if with_runs else {}
+    failed = standing.failed(database, names) if with_runs else {}
+    held = standing.held(database, names) if with_runs else {}
     applied = {each.name for each in statuses if each.record is not None}
     if names is not None:
         applied |= _applied_dependencies(statuses, database)
     seen = _only_seen_in_runs(statuses, database, names, {**planned, **active}) if with_runs else {}
     statuses += [status.MigrationStatus(name, status.State.UNREGISTERED, None, None, None, False) for name in seen]
     rows = [
-        _row(each, active.get(each.name), planned.get(each.name), failed.get(each.name), applied)
+        _row(
+            each,
+            applied,
+            active=active.get(each.name),
+            planned=planned.get(each.name),
+            failed=failed.get(each.name),
+            held=held.get(each.name),
+        )
         for each in sorted(statuses, key=lambda each: each.name)
     ]
     return Catalogue(database, _with_absences(rows, seen))
@@ -210,7 +227,13 @@ def _unknown(migration: RegisteredMigration) -> Row:
 
 
 def _row(
-    each: status.MigrationStatus, active: Run | None, planned: Run | None, failed: Run | None, applied: set[str]
+    each: status.MigrationStatus,
+    applied: set[str],
+    *,
+    active: Run | None,
+    planned: Run | None,
+    failed: Run | None,
+    held: Run | None,
 ) -> Row:
     state = str(each.state)
     if active is not None and active.status == Status.RUNNING and active.kind in (Kind.RUN, Kind.REVERSE):
@@ -218,6 +241,8 @@ def _row(
         state = "running"
     if state == "running" or _was_done_since(failed, each.record):
         failed = None
+    if active is not None or state == "running" or _was_done_since(held, each.record):
+        held = None
     return Row(
         name=each.name,
         state=state,
@@ -231,15 +256,16 @@ def _row(
         active_run=active,
         planned_run=planned,
         failed_run=failed,
+        held_run=held,
         missing=tuple(name for name in each.registered.depends_on if name not in applied) if each.registered else (),
     )
 
 
-def _was_done_since(failed: Run | None, record: AppliedMigration | None) -> bool:
-    """Whether the ledger has it from after that failure, by a process that does not write into the console's tables."""
-    if failed is None or record is None:
+def _was_done_since(run: Run | None, record: AppliedMigration | None) -> bool:
+    """Whether the ledger has it from after that run, by a process that does not write into the console's tables."""
+    if run is None or record is None:
         return False
-    return clock.aware(record.applied_at) >= clock.aware(failed.finished_at or failed.requested_at)
+    return clock.aware(record.applied_at) >= clock.aware(run.finished_at or run.requested_at)
 
 
 def _last_runs(database: str, names: Collection[str]) -> dict[str, Run]:

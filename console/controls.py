@@ -10,10 +10,9 @@ from data_migrations.reporting import Door
 
 from . import dispatch
 from .models import Control, Run
-from .states import ACTIVE, PLANNED, Status
+from .states import ACTIVE, PLANNED, RESUMABLE, Status
 
 CANCELLABLE = (*PLANNED, *ACTIVE, Status.PAUSED, Status.INTERRUPTED)
-RESUMABLE = (Status.PAUSED, Status.INTERRUPTED)
 TUNABLE = (*ACTIVE, Status.PAUSED, Status.INTERRUPTED)
 
 

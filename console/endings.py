@@ -78,9 +78,12 @@ def of_outcome(outcome: Outcome, mask: Masker) -> Ending:
 
 
 def words(error: BaseException) -> str:
-    """What is said of an error: what happened, and in a line of its own what is kept and what to do next."""
+    """What is said of an error: what happened, and in a line of its own what is kept.
+
+    What to do next is said where it is shown: a page has buttons for it, a notice its own sentence.
+    """
     if isinstance(error, MigrationFailed):
-        return "\n".join(part for part in (error.what, error.afterwards) if part) or type(error).__name__
+        return "\n".join(part for part in (error.what, error.kept) if part) or type(error).__name__
     return str(error) or type(error).__name__
 
 

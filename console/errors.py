@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import data_migrations
-from data_migrations.exceptions import DataMigrationError
+from data_migrations.exceptions import DataMigrationError, QuarantineNotEmpty
 from data_migrations.registry import RegisteredMigration
 
 from .models import Run
@@ -64,6 +64,11 @@ def told(run: Run) -> Told:
     if name and name not in first:
         return Told(f"{name}: {first}" if first else name, rest.strip())
     return Told(first or "It failed", rest.strip())
+
+
+def left_rows_aside(run: Run) -> bool:
+    """Whether all that keeps it from being applied are rows that were set aside."""
+    return run.error_class == f"{QuarantineNotEmpty.__module__}.{QuarantineNotEmpty.__qualname__}"
 
 
 def place(run: Run, migration: RegisteredMigration | None) -> Place | None:

@@ -90,6 +90,12 @@ class RunChangeList(ChangeList):
             self.searched = getattr(request, "_console_searched", None) or Bound(found)
         return found
 
+    def get_results(self, request: HttpRequest) -> None:
+        """Django's; where nothing was left out, it offers no way to all of them."""
+        super().get_results(request)
+        if not self.query and not self.get_filters_params():
+            self.full_result_count = self.result_count
+
     def bounds(self) -> list[str]:
         """Sentences about what the list leaves out."""
         said = []

@@ -34,6 +34,8 @@ PLANNED = (Status.WAITING, Status.SCHEDULED)
 ACTIVE = (Status.ENQUEUED, Status.RUNNING)
 # A run that came to its end.
 FINISHED = (Status.CANCELLED, Status.SUCCEEDED, Status.FAILED)
+# A run that stopped to go on where it was.
+RESUMABLE = (Status.PAUSED, Status.INTERRUPTED)
 # A run of which no line comes any more, until somebody resumes it.
 OVER = (*FINISHED, Status.PAUSED)
 

@@ -41,6 +41,11 @@ def migration_url(page: str, name: str, database: str = "default", **query: str)
     return f"{url}?{urlencode(query)}" if query else url
 
 
+def control_url(verb: controls.Verb, run: Run) -> str:
+    """The address of the page that asks something of a run."""
+    return reverse(f"admin:console_run_{verb.word}", args=(run.pk,))
+
+
 def runs_url(database: str, **query: str) -> str:
     """The address of the history, narrowed to a database and to what else is given."""
     return f"{reverse('admin:console_run_changelist')}?{urlencode({'database': database, **query})}"
@@ -93,6 +98,11 @@ def _busy(row: Row) -> str:
 
 def of_migration(hooks: PermissionHooks, request: HttpRequest, row: Row, database: str) -> list[Tool]:
     """The buttons of a data migration's page."""
+    held = row.held_run
+    resume = []
+    if held is not None and controls.RESUME.is_offered(held) and may(hooks, request, controls.RESUME, held):
+        why = controls.RESUME.why_not(held)
+        resume = [] if why else [Tool(f"Resume run {held.pk}…", control_url(controls.RESUME, held))]
     kinds: list[tuple[str, str, str]] = [
         (Kind.DRY_RUN, "Dry run…", migration_url("run", row.name, database, kind="dry_run")),
         (Kind.RUN, "Run again…" if row.applied else "Run…", migration_url("run", row.name, database)),
@@ -104,7 +114,7 @@ def of_migration(hooks: PermissionHooks, request: HttpRequest, row: Row, databas
         if row.applied
         else (Kind.MARK, "Mark as applied…", migration_url("mark", row.name, database))
     )
-    return [
+    return resume + [
         Tool(label, url, why_not(kind, row))
         for kind, label, url in kinds
         if hooks.has_kind_permission(request, kind, row.registered)
@@ -115,7 +125,7 @@ def of_run(hooks: PermissionHooks, request: HttpRequest, run: Run) -> list[Tool]
     """The buttons of a run's page."""
     migration = find(run.migration)
     tools = [
-        Tool(verb.label, reverse(f"admin:console_run_{verb.word}", args=(run.pk,)), verb.why_not(run))
+        Tool(verb.label, control_url(verb, run), verb.why_not(run))
         for verb in controls.VERBS.values()
         if verb.is_offered(run) and may(hooks, request, verb, run)
     ]

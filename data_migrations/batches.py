@@ -28,6 +28,11 @@ class Batch:
         self.last = last
         self.size = size
 
+    @property
+    def model_label(self) -> str:
+        """The model whose primary keys the keys of the batch are, as "shop.customer"; empty where they are none."""
+        return ""
+
     def __len__(self) -> int:
         return self.size
 
@@ -72,6 +77,10 @@ class QuerysetBatch(Batch):
     def queryset(self) -> QuerySet[Any]:
         """The batch as a queryset, for whatever querysets can do."""
         return self._page.queryset
+
+    @property
+    def model_label(self) -> str:
+        return str(self.keyset.model._meta.label_lower)
 
     @property
     def using(self) -> str:

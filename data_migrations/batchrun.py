@@ -20,12 +20,12 @@ from .keeping import Keeper
 from .leases import HeldLease
 from .progress import Progress
 from .reading import Reading
-from .reporting import FEW_KEYS, Reporter, SetAside
+from .reporting import Reporter, SetAside
 from .samples import Sampler
 from .sizing import next_size
 from .stopping import StopFlag, StopRequested
 from .throttles import Throttle
-from .words import counted, were
+from .words import counted, row_key, were
 
 if TYPE_CHECKING:
     from .management.commands.base import BatchedCommand
@@ -243,10 +243,10 @@ class BatchRun:
         """Do the batch, and where it fails find the rows that are to blame and set them aside."""
         done, poison = self.whole_or_sifted(batch)
         for key, error in poison:
-            would = "" if self.commits else "would be "
-            self.reporter.message("warning", f"Row {key!r} {would}set aside: {type(error).__name__}: {error}")
+            aside = "Set aside" if self.commits else "Would be set aside"
+            self.tell_aside(aside, key, error)
             if self.commits:
-                quarantine.put(self.command.migration_name, self.using, key, error)
+                quarantine.put(self.command.migration_name, self.using, key, error, model=batch.model_label)
             else:
                 self.set_aside = self.set_aside.and_one(key)
         return done
@@ -268,14 +268,15 @@ class BatchRun:
     def failure(self, error: BaseException, where: str) -> BatchFailed:
         """The error of a batch in words for a person."""
         kept = (
-            "The batches before it are kept; run it again and it goes on there."
+            "The batches before it are kept, and the next run goes on there."
             if self.commits
             else "Nothing was kept: all batches are in one transaction, which is rolled back."
         )
         hint = hints.for_error(error)
         return BatchFailed(
             f"{self.command.migration_name} failed in {where}: {sentence(error)}",
-            f"{kept} This run is not recorded as applied; mend the cause first.{' ' + hint if hint else ''}",
+            f"{kept} This run is not recorded as applied.{' ' + hint if hint else ''}",
+            "Mend the cause and run it again.",
         )
 
     @contextmanager
@@ -319,27 +320,35 @@ class BatchRun:
                     quarantine.renew(name, self.using, key, error)
                 position.store(self.lease)
         for key, error in poison:
-            self.reporter.message("warning", f"Row {key!r} stays set aside: {type(error).__name__}: {error}")
+            self.tell_aside("Stays set aside", key, error)
             if self.lease is None:
                 self.set_aside = self.set_aside.and_one(key)
         if len(keys) == 1:
-            self.reporter.message("info", "It did not go through." if poison else "It went through.")
+            said = "It did not go through." if poison else f"It went through ({row_key(keys[0])})."
+            self.reporter.message("info", said)
         else:
             went = len(keys) - len(poison)
             self.reporter.message("info", f"{went:,} of them went through, {len(poison):,} did not.")
 
+    def tell_aside(self, what: str, key: Any, error: BaseException) -> None:
+        """Say what becomes of a row, and why."""
+        self.reporter.message("warning", f"{what} ({row_key(key)}): {type(error).__name__}: {error}")
+
     def require_empty_quarantine(self, position: Position) -> None:
         """Applied means all rows: those set aside have to go through, or to be accepted by a person."""
-        left = quarantine.rows(self.command.migration_name, self.using) if self.may_have_set_aside(position) else []
-        if left:
-            them = "it" if len(left) == 1 else "them"
-            aside = SetAside(len(left), [row.key for row in left[:FEW_KEYS]])
+        aside = SetAside()
+        for key in (
+            quarantine.keys(self.command.migration_name, self.using) if self.may_have_set_aside(position) else ()
+        ):
+            aside = aside.and_one(key)
+        if aside.count:
+            them = "it" if aside.count == 1 else "them"
             raise QuarantineNotEmpty(
                 f"{self.command.migration_name} is through with {counted(position.rows, 'row')}, but {aside} "
-                f"{were(len(left))} set aside.",
-                f"This run is not recorded as applied. Mend {them} and run it again, which tries only {them}; or "
-                f'accept {them} with "{quarantine.how_to_accept(self.command.migration_name, self.using)}" and run it '
-                "again.",
+                f"{were(aside.count)} set aside.",
+                "This run is not recorded as applied.",
+                f"Mend {them} and run it again, which tries only {them}; or accept {them} with "
+                f'"{quarantine.how_to_accept(self.command.migration_name, self.using)}" and run it again.',
             )
 
     def may_have_set_aside(self, position: Position) -> bool:

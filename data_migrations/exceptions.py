@@ -55,13 +55,14 @@ class MigrationFailed(DataMigrationError):
 
     Args:
         what: what happened.
-        afterwards: what of it is kept, and what to do next; the message has both.
+        kept: what of it is kept.
+        todo: what to do next, for one at a shell; the message has all three.
     """
 
-    def __init__(self, what: str = "", afterwards: str = "") -> None:
-        super().__init__(" ".join(part for part in (what, afterwards) if part))
+    def __init__(self, what: str = "", kept: str = "", todo: str = "") -> None:
+        super().__init__(" ".join(part for part in (what, kept, todo) if part))
         self.what = what
-        self.afterwards = afterwards
+        self.kept = kept
 
 
 class VerificationFailed(MigrationFailed):

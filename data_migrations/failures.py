@@ -24,13 +24,15 @@ def named(error: BaseException, work: Work, request: RunRequest, stop: StopFlag)
         if reason == "lease lost":
             return LeaseLost()
         return StoppedEarly(
-            f"{name} was stopped ({reason}). {kept(work, request)} {unrecorded(request)}run it again to go on.",
+            f"{name} was stopped ({reason}). {kept(work, request)} {record(request)} "
+            f"{again(request).capitalize()} to go on.",
             reason=reason,
         )
     hint = hints.for_error(error)
     return MigrationFailed(
         f"{name} failed: {sentence(error)}",
-        f"{kept(work, request)} {unrecorded(request)}mend the cause and run it again.{' ' + hint if hint else ''}",
+        " ".join(part for part in (kept(work, request), record(request), hint) if part),
+        f"Mend the cause and {again(request)}.",
     )
 
 
@@ -38,15 +40,25 @@ def unverified(error: Exception, work: Work, request: RunRequest) -> Verificatio
     """The error of the author's ``verify``."""
     return VerificationFailed(
         f"verify() of {work.migration_name} did not accept the result: {sentence(error)}",
-        f"{kept(work, request)} It is not recorded as applied; mend the cause and run it again.",
+        f"{kept(work, request)} {record(request)}",
+        f"Mend the cause and {again(request)}.",
     )
 
 
-def unrecorded(request: RunRequest) -> str:
-    """What the ledger says of it, up to what is to be done next."""
-    if request.force:
-        return "What the ledger had of it stays as it was; with --force, "
-    return "It is not recorded as applied; "
+def record(request: RunRequest) -> str:
+    """What the ledger says of it; nothing of a dry run, which has nothing to record."""
+    if request.dry_run:
+        return ""
+    if request.force or request.reverse:
+        return "What the ledger had of it stays as it was."
+    return "It is not recorded as applied."
+
+
+def again(request: RunRequest) -> str:
+    """How the same is asked for once more, as a part of a sentence."""
+    if request.reverse:
+        return "reverse it again"
+    return "run it again with --force" if request.force else "run it again"
 
 
 def kept(work: Work, request: RunRequest) -> str:

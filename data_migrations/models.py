@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.db import models
 
 from .reporting import Door, Holder
+from .words import row_key
 
 NAME_LENGTH = 200
 
@@ -162,6 +164,10 @@ class QuarantinedRow(models.Model):
 
     name = models.CharField(max_length=NAME_LENGTH)
     key = models.TextField(help_text="JSON.")
+    # Processes with older code leave it out.
+    model = models.CharField(
+        max_length=NAME_LENGTH, blank=True, default="", db_default="", help_text="Whose primary key it is: app.model."
+    )
     error = models.TextField()
     traceback = models.TextField(blank=True)
     at = models.DateTimeField()
@@ -176,3 +182,8 @@ class QuarantinedRow(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} {self.key}"
+
+    @property
+    def words(self) -> str:
+        """Which row it is: its table and key, or its place in a file."""
+        return f"{self.model} {row_key(json.loads(self.key))}".strip()

@@ -10,12 +10,13 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, transaction
 
 from . import databases, ledger
-from .models import QuarantinedRow
+from .models import NAME_LENGTH, QuarantinedRow
 
 
-def put(name: str, using: str, key: Any, error: BaseException) -> None:
-    """Set one row aside, in the current transaction."""
-    QuarantinedRow.objects.using(using).create(name=name, key=json.dumps(key), **_failure(error, using))
+def put(name: str, using: str, key: Any, error: BaseException, *, model: str = "") -> None:
+    """Set one row aside, in the current transaction; ``model``: the label of the one whose primary key it is."""
+    rows = QuarantinedRow.objects.using(using)
+    rows.create(name=name, key=json.dumps(key), model=model[:NAME_LENGTH], **_failure(error, using))
 
 
 def renew(name: str, using: str, key: Any, error: BaseException) -> None:

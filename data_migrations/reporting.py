@@ -7,14 +7,13 @@ bring a reporter; one that fails is dropped, and never takes the run down with i
 from __future__ import annotations
 
 import enum
-import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from .words import counted
+from .words import counted, row_key
 
 logger = logging.getLogger("data_migrations")
 
@@ -68,7 +67,7 @@ FEW_KEYS = 5
 
 @dataclass(frozen=True)
 class SetAside:
-    """Rows that are set aside, or in a dry run would be: how many, and the first of their keys, as JSON."""
+    """Rows that are set aside, or in a dry run would be: how many, and the first of their keys, in words."""
 
     count: int = 0
     keys: Sequence[str] = ()
@@ -78,7 +77,7 @@ class SetAside:
 
     def and_one(self, key: Any) -> SetAside:
         """The same with one more row."""
-        keys = self.keys if len(self.keys) >= FEW_KEYS else (*self.keys, json.dumps(key))
+        keys = self.keys if len(self.keys) >= FEW_KEYS else (*self.keys, row_key(key))
         return SetAside(self.count + 1, keys)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 
 def counted(number: int, thing: str) -> str:
     """So many of a thing whose plural has an s: "1 row", "1,200 rows"."""
@@ -11,6 +14,13 @@ def counted(number: int, thing: str) -> str:
 def were(number: int) -> str:
     """The verb for so many: "was" for one."""
     return "was" if number == 1 else "were"
+
+
+def row_key(key: Any) -> str:
+    """What finds a row again: its primary key; of a file, the line that it begins in."""
+    if isinstance(key, dict) and "line" in key and "row" in key:
+        return f"line {key['line']}, row {key['row']}"
+    return f"key {json.dumps(key)}"
 
 
 def stopped(text: str) -> str:

@@ -49,16 +49,23 @@ def show(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
         runs=[(run, usual.words(run, durations.before(run))) for run in runs],
         chart=chart.of(runs, durations.of(name)),
         runs_url=tools.runs_url(database, migration=name),
-        failed_url=tools.runs_url(database, migration=name, status__exact=Status.FAILED),
+        failed_url=_failed_url(name, database),
         last_success=_applying_run(row, database),
         active=row.active_run is not None or row.planned_run is not None or row.state == "running",
         narrowed=narrowed(row.registered),
         around=_around(row, database),
         difference=_difference(row, database),
-        quarantine=quarantine.of(admin, request, name, database),
+        quarantine=quarantine.of(admin, request, name, database, row=row),
         sees_log=admin.has_view_log_permission(request),
         **tools.as_context(tools.of_migration(admin, request, row, database)),
     )
+
+
+def _failed_url(name: str, database: str) -> str:
+    """Where the runs are that failed; empty where none did."""
+    if not Run.objects.of(name).filter(database=database, status=Status.FAILED).exists():
+        return ""
+    return tools.runs_url(database, migration=name, status__exact=Status.FAILED)
 
 
 def dependencies(row: catalogue.Row, database: str) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 
 from console import catalogue, health, usual
 from console.appearance import look
-from console.models import Kind
+from console.models import Kind, Run
 from console.permissions import require
 from console.states import Status
 from console.tools import runs_url
@@ -59,10 +59,14 @@ def show(admin: ConsoleAdmin, request: HttpRequest) -> HttpResponse:
         can_mark=admin.has_kind_permission(request, Kind.MARK),
         can_unmark=admin.has_kind_permission(request, Kind.UNMARK),
         here=request.get_full_path(),
-        failed_url=runs_url(database, status__exact=Status.FAILED),
+        failed_url=runs_url(database, status__exact=Status.FAILED) if readable and _have_failed(database) else "",
         clear_url=query.url(q="", state="", app=""),
         page_url=query.url(p="{}").replace("%7B%7D", ""),
     )
+
+
+def _have_failed(database: str) -> bool:
+    return Run.objects.filter(database=database, status=Status.FAILED).exists()
 
 
 def _app_counts(query: Query, found: catalogue.Catalogue) -> Counter[str]:

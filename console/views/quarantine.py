@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 
+from django.apps import apps
 from django.contrib import messages
-from django.db import connections
+from django.contrib.admin.utils import quote
+from django.db import connections, router
 from django.db.utils import Error
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
-from console import dispatch, tools
+from console import catalogue, dispatch, tools
 from console.forms import ReasonForm
 from console.models import Kind, Run
-from console.permissions import find, require
+from console.permissions import require
 from data_migrations import quarantine
 from data_migrations.models import QuarantinedRow
 from data_migrations.words import counted
@@ -25,24 +28,37 @@ MOST_ROWS = 100
 
 
 @dataclass(frozen=True)
+class AsideRow:
+    """One row as a page shows it; ``url``: its page in this admin, empty where this person has none."""
+
+    aside: QuarantinedRow
+    url: str
+
+
+@dataclass(frozen=True)
 class Quarantine:
     """What was set aside and waits, its first rows, and what was accepted; with where to go on."""
 
+    name: str = ""
     waiting: int = 0
-    rows: list[QuarantinedRow] = field(default_factory=list)
+    rows: list[AsideRow] = field(default_factory=list)
     accepted: list[QuarantinedRow] = field(default_factory=list)
     accept_url: str = ""
     retry_url: str = ""
+    is_over: bool = False
+    """Whether all other rows are done, so that these are what is left."""
 
     def __bool__(self) -> bool:
         return bool(self.waiting or self.accepted)
 
 
-def of(admin: ConsoleAdmin, request: HttpRequest, name: str, database: str, *, again: Run | None = None) -> Quarantine:
+def of(
+    admin: ConsoleAdmin, request: HttpRequest, name: str, database: str, *, row: catalogue.Row | None = None
+) -> Quarantine:
     """The quarantine of one data migration in one database, with the buttons that this person has.
 
     Args:
-        again: the run with whose reason and arguments another try begins.
+        row: the data migration as it stands, where that is known already.
     """
     if database not in connections:
         return Quarantine()
@@ -50,19 +66,46 @@ def of(admin: ConsoleAdmin, request: HttpRequest, name: str, database: str, *, a
         rows = quarantine.every(name, database)
     except Error:
         return Quarantine()
-    waiting = [row for row in rows if row.accepted_at is None]
-    migration = find(name)
-    may_run = migration is not None and admin.has_kind_permission(request, Kind.RUN, migration)
-    may_accept = admin.has_accept_permission(request, migration)
+    if not rows:
+        return Quarantine()
+    row = row or catalogue.find(name, database)
+    migration = row.registered if row else None
+    is_over = row is not None and row.is_through and row.state in ("quarantined", "interrupted")
+    waiting = [each for each in rows if each.accepted_at is None]
     return Quarantine(
+        name,
         len(waiting),
-        waiting[:MOST_ROWS],
-        [row for row in rows if row.accepted_at is not None][:MOST_ROWS],
-        tools.migration_url("accept", name, database) if waiting and may_accept else "",
-        tools.migration_url("run", name, database, **({"again": str(again.pk)} if again else {}))
-        if waiting and may_run
+        [AsideRow(each, _admin_url(admin, request, each, database)) for each in waiting[:MOST_ROWS]],
+        [each for each in rows if each.accepted_at is not None][:MOST_ROWS],
+        tools.migration_url("accept", name, database)
+        if waiting and is_over and admin.has_accept_permission(request, migration)
         else "",
+        tools.migration_url("run", name, database, **_again(name, database))
+        if is_over and migration is not None and admin.has_kind_permission(request, Kind.RUN, migration)
+        else "",
+        is_over,
     )
+
+
+def _again(name: str, database: str) -> dict[str, str]:
+    """With the reason and the arguments of which run another try begins."""
+    last = Run.objects.of(name).filter(database=database, kind=Kind.RUN).only("pk").first()
+    return {"again": str(last.pk)} if last is not None else {}
+
+
+def _admin_url(admin: ConsoleAdmin, request: HttpRequest, row: QuarantinedRow, database: str) -> str:
+    """Where the row itself can be looked at and mended."""
+    site, key = admin.admin_site, json.loads(row.key)
+    try:
+        model = apps.get_model(row.model)
+    except (LookupError, ValueError):
+        return ""
+    if not site.is_registered(model) or isinstance(key, dict | list) or router.db_for_read(model) != database:
+        return ""
+    if not site.get_model_admin(model).has_view_or_change_permission(request):
+        return ""
+    options = model._meta
+    return reverse(f"{site.name}:{options.app_label}_{options.model_name}_change", args=(quote(key),))
 
 
 def accept(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
@@ -71,7 +114,7 @@ def accept(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse
     row = row_or_404(name, database)
     require(admin.has_accept_permission(request, row.registered), f"accept quarantined rows of {name}")
     back = tools.migration_url("change", name, database)
-    found = of(admin, request, name, database)
+    found = of(admin, request, name, database, row=row)
     if not found.waiting:
         messages.info(request, "No row waits to be accepted. Nothing was changed.")
         return HttpResponseRedirect(back)

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 
-from console import approval, catalogue, dispatch, environment, estimates, rehearsals, schedule, tools, uploads
+from console import approval, catalogue, dispatch, environment, errors, estimates, rehearsals, schedule, tools, uploads
 from console.catalogue import Row
 from console.estimates import Estimate
 from console.forms import PREFIX, RunForm, anew, initial_of
@@ -114,7 +114,7 @@ def confirm(admin: ConsoleAdmin, request: HttpRequest, row: Row, ticket: Ticket,
     assert row.registered.command_class is not None
     command = row.registered.command_class()
     shown = {dest: uploads.words(value) for dest, value in arguments.masked(command, ticket.values).items()}
-    runs = Run.objects.of(row.name).filter(database=ticket.database)
+    last_failure = Run.objects.of(row.name).filter(database=ticket.database, status=Status.FAILED).first()
     target = row_or_404(row.name, ticket.database)
     now = timezone.now()
     window = schedule.window_of(row.registered, ticket.kind)
@@ -133,7 +133,8 @@ def confirm(admin: ConsoleAdmin, request: HttpRequest, row: Row, ticket: Ticket,
         parameters=shown,
         verb=VERBS[Kind(ticket.kind)],
         dependencies=dependencies(target, ticket.database),
-        last_failure=runs.filter(status=Status.FAILED).first(),
+        last_failure=last_failure,
+        last_failure_words=errors.told(last_failure).heading if last_failure else "",
         warning=warning,
         refusal=tools.why_not(ticket.kind, target) or _needs_force(ticket, target) or _past(ticket),
         wants_name=_wants_name(ticket, row),

@@ -53,7 +53,7 @@ class BatchVerbs(BaseCommand):
             return
         waiting = [row for row in rows if row.accepted_at is None]
         for row in waiting:
-            self.stdout.write(f"{row.key}  {row.error}")
+            self.stdout.write(f"{row.words}  {row.error}")
             if retry_info:
                 self.stdout.write(row.traceback)
         accepted = len(rows) - len(waiting)
@@ -100,6 +100,7 @@ class BatchVerbs(BaseCommand):
 def _as_json(row: QuarantinedRow) -> dict[str, Any]:
     return {
         "key": json.loads(row.key),
+        "model": row.model,
         "error": row.error,
         "traceback": row.traceback,
         "at": row.at.isoformat(),

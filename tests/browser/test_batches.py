@@ -72,7 +72,7 @@ def test_a_batched_run_is_paused_tuned_resumed_stopped_by_force_and_finished(sit
     steps.wait_for_status(page, "Cancelled", timeout=8000)
     assert time.monotonic() - began < 7
     assert f"/run/{run}/" in page.url
-    page.wait_for_selector("text=2: ")
+    page.wait_for_selector("dt:text-is('Attempts') + dd li:nth-child(2)")
 
     # The queue's worker takes the next run, which goes on after the last finished batch.
     steps.ask(page, site, BATCHES, poison=190)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
 from django.db.models import Value
 from django.db.models.functions import Replace
 from django.test import Client
@@ -11,7 +14,7 @@ from django.test import Client
 from console import dispatch, worker
 from console.models import Run
 from data_migrations import ledger
-from data_migrations.models import QuarantinedRow
+from data_migrations.models import Checkpoint, QuarantinedRow
 from data_migrations.reporting import Door
 from tests.console.pages import EVERYTHING, address, person, run_address
 from tests.testapp.models import Item
@@ -60,7 +63,47 @@ def test_the_error_says_it_once_and_in_words(run: Run, boss: Client) -> None:
     page = boss.get(run_address(run)).content.decode()
     assert 'id="console-error-title">It is through with 2 rows, but 2 rows (' in page
     assert "set aside.</h2>" in page
-    assert "This run is not recorded as applied. Mend them" in page
+    assert '<p class="console-error-message">This run is not recorded as applied.</p>' in page
+    # The buttons are in the box below, and nothing names a command of the shell.
+    assert '<a href="#console-quarantine-title">See the rows that were set aside</a>' in page
+    assert "When the cause is mended" not in page
+    assert "custom_migrations quarantine" not in page
+
+
+def test_each_row_says_whose_key_it_has_and_leads_to_where_it_can_be_mended(run: Run, boss: Client) -> None:
+    first, second = QuarantinedRow.objects.order_by("pk")
+    assert first.model == "testapp.item"
+    page = boss.get(run_address(run)).content.decode()
+    # Not in this admin.
+    assert f'<code dir="ltr">testapp.item key {first.key}</code></th>' in page
+    QuarantinedRow.objects.filter(pk=second.pk).update(model="auth.group", key="5")
+    assert "/admin/auth/group/5/change/" not in boss.get(run_address(run)).content.decode()
+    User.objects.filter(username="bea").update(is_superuser=True)
+    page = boss.get(run_address(run)).content.decode()
+    assert '<a href="/admin/auth/group/5/change/"><code dir="ltr">auth.group key 5</code></a></th>' in page
+    # Processes with older code do not say; and a command may be gone with its model.
+    for label in ("", "auth.gone", "gone"):
+        QuarantinedRow.objects.update(model=label)
+        assert f'<code dir="ltr">{label} key 5</code>'.replace("> ", ">") in boss.get(run_address(run)).content.decode()
+
+
+def test_while_other_rows_are_left_there_is_nothing_to_choose(run: Run, boss: Client) -> None:
+    Checkpoint.objects.update(exhausted=False)
+    for url in (run_address(run), address("change", POISON)):
+        page = boss.get(url).content.decode()
+        assert "The other rows are not done yet; after them they can be retried or accepted." in page
+        assert "Retry them…" not in page
+        assert "Accept with a reason…" not in page
+
+
+def test_the_retry_says_what_it_tries_and_repeats_the_reason(run: Run, boss: Client) -> None:
+    for url in (run_address(run), address("change", POISON)):
+        page = boss.get(url).content.decode()
+        found = re.search(r'<a href="([^"]+)">Retry them…</a>', page)
+        assert found is not None
+        form = boss.get(found[1]).content.decode()
+        assert "A run tries the 2 rows that are set aside, and counts as applied when they go through." in form
+        assert ">\ntest</textarea>" in form
 
 
 def test_where_it_is_applied_already_both_are_said(run: Run, boss: Client) -> None:
@@ -84,7 +127,8 @@ def test_the_list_and_the_page_say_what_to_do_about_them(run: Run, boss: Client)
     page = boss.get(address("change", POISON)).content.decode()
     assert "A run of it did not come to its end" not in page
     assert (
-        f'2 of them are set aside: mend them and <a href="{address("run", POISON)}">run it again</a>, '
+        "2 of them are set aside: mend them and "
+        f'<a href="{address("run", POISON, again=str(run.pk))}">run it again</a>, '
         f'or <a href="{address("accept", POISON)}">accept them</a>.'
     ) in page
     QuarantinedRow.objects.all()[:1].get().delete()

@@ -35,8 +35,8 @@ def poisoned(run) -> list[int]:
 def test_the_rows_set_aside_are_listed(poisoned, run):
     output = run("custom_migrations", "quarantine", POISON)
     assert output.splitlines() == [
-        f"{poisoned[0]}  ValueError: poison 1 cannot be read",
-        f"{poisoned[1]}  ValueError: poison 2 cannot be read",
+        f"testapp.item key {poisoned[0]}  ValueError: poison 1 cannot be read",
+        f"testapp.item key {poisoned[1]}  ValueError: poison 2 cannot be read",
         f"Quarantined rows of {POISON}: 2.",
     ]
     output = run("custom_migrations", "quarantine", POISON, "--retry-info")

@@ -132,17 +132,17 @@ def mend(keys: list[int]) -> None:
 
 def test_a_dry_run_says_which_rows_would_be_set_aside(poisoned, listener, run):
     outcome = rehearse("batch_poison", reporters=[listener])
-    assert (outcome.set_aside.count, list(outcome.set_aside.keys)) == (7, [str(key) for key in poisoned[:5]])
+    assert (outcome.set_aside.count, list(outcome.set_aside.keys)) == (7, [f"key {key}" for key in poisoned[:5]])
     # They were tried as well.
     assert listener.of("progress")[-1] == (100, 100)
     told = [text for _, text in listener.of("message")]
-    assert f"Row {poisoned[0]} would be set aside: ValueError: poison {poisoned[0]} cannot be read" in told
-    named = ", ".join(str(key) for key in poisoned[:5])
+    assert f"Would be set aside (key {poisoned[0]}): ValueError: poison {poisoned[0]} cannot be read" in told
+    named = ", ".join(f"key {key}" for key in poisoned[:5])
     *_, last = run("batch_poison", "--dry-run").strip().splitlines()
     assert last.endswith(f" s; 7 rows ({named}, …) would be set aside. Nothing was kept.")
     mend(poisoned[1:])
     *_, last = run("batch_poison", "--dry-run").strip().splitlines()
-    assert last.endswith(f" s; 1 row ({poisoned[0]}) would be set aside. Nothing was kept.")
+    assert last.endswith(f" s; 1 row (key {poisoned[0]}) would be set aside. Nothing was kept.")
     mend(poisoned)
     assert "set aside" not in run("batch_poison", "--dry-run")
 

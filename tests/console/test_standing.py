@@ -1,4 +1,4 @@
-"""Which data migrations' last runs failed, and that the list says so."""
+"""Which data migrations' last runs failed, or can be taken up again, and that the pages say so."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from console import failures
-from console.models import Kind
+from console import standing
+from console.models import Kind, Run
 from data_migrations import ledger, registry
+from data_migrations.models import Checkpoint
 from data_migrations.reporting import Door
 from tests.console.pages import INCREMENT, a_run, address, run_address
 from tests.console.test_pages import LIST, applied, row, rows, text
@@ -56,7 +57,7 @@ def test_the_apps_count_the_failed_too(client_of_ana: Client, settings: Any) -> 
 @pytest.mark.parametrize("kind", [Kind.DRY_RUN, Kind.MARK, Kind.UNMARK])
 def test_only_runs_and_reversals_that_failed_count(kind: Kind) -> None:
     a_run(status="failed", kind=kind)
-    assert failures.last(database="default") == {}
+    assert standing.failed(database="default") == {}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_only_runs_and_reversals_that_failed_count(kind: Kind) -> None:
 def test_a_failure_stands_until_a_later_run_came_to_its_end(later: dict[str, str], stands: bool) -> None:
     run = a_run(status="failed")
     a_run(**later)
-    assert failures.last(database="default") == ({INCREMENT: run} if stands else {})
+    assert standing.failed(database="default") == ({INCREMENT: run} if stands else {})
 
 
 def test_a_record_made_since_ends_the_failure(client_of_ana: Client) -> None:
@@ -122,3 +123,78 @@ def test_the_history_offers_the_databases_that_runs_were_in(client_of_ana: Clien
     a_run(database="other")
     html = text(client_of_ana.get("/admin/console/run/"))
     assert 'href="?database=other"' in html
+
+
+@pytest.mark.parametrize("kind", [Kind.DRY_RUN, Kind.MARK, Kind.UNMARK])
+def test_only_runs_and_reversals_are_held(kind: Kind) -> None:
+    a_run(status="interrupted", kind=kind)
+    assert standing.held(database="default") == {}
+
+
+@pytest.mark.parametrize(
+    ("later", "stands"),
+    [
+        ({"status": "succeeded"}, False),
+        ({"status": "succeeded", "kind": "mark"}, False),
+        # These left it where it was.
+        ({"status": "failed"}, True),
+        ({"status": "cancelled"}, True),
+        ({"status": "succeeded", "kind": "dry_run"}, True),
+        ({"status": "succeeded", "migration": LOOSE}, True),
+    ],
+)
+def test_a_run_is_held_until_a_later_one_succeeded(later: dict[str, str], stands: bool) -> None:
+    a_run(status="paused")
+    run = a_run(status="paused")
+    a_run(**later)
+    assert standing.held(database="default") == ({INCREMENT: run} if stands else {})
+
+
+def test_a_paused_run_is_shown_where_one_looks_for_it_with_the_way_on(client_of_ana: Client) -> None:
+    Checkpoint.objects.create(name=INCREMENT, batches=2, started_at=timezone.now(), updated_at=timezone.now())
+    run = a_run(status="paused", finished_at=None, control_by="ben", progress_done=20, progress_total=80)
+    found = row(text(client_of_ana.get(LIST)), INCREMENT)
+    assert "Paused" in found
+    assert f'<a href="{run_address(run)}">run {run.pk}</a>' in found
+    assert "20 of 80" in found
+    page = text(client_of_ana.get(address("change")))
+    assert (
+        f'<a href="{run_address(run)}">Run {run.pk}</a> of it is paused, by ben at 20 of 80 rows: resume it, and it '
+        "goes on there."
+    ) in page
+    assert "A run of it did not come to its end" not in page
+    assert f'<a href="{run_address(run, "resume")}">Resume run {run.pk}…</a>' in " ".join(page.split())
+
+
+def test_also_where_it_is_applied_and_that_run_was_forced(client_of_ana: Client) -> None:
+    applied()
+    now = timezone.now() + timedelta(seconds=1)
+    run = a_run(status="paused", force=True, requested_at=now, finished_at=None)
+    page = text(client_of_ana.get(address("change")))
+    assert f"Resume run {run.pk}…" in page
+    # It was done since: by a process that does not write into the console's tables.
+    Run.objects.update(requested_at=timezone.now() - timedelta(days=1))
+    assert "Resume run" not in text(client_of_ana.get(address("change")))
+
+
+@pytest.mark.parametrize("fields", [{"door": "shell"}, {"status": "interrupted", "door": "migrate"}])
+def test_what_its_own_door_alone_can_go_on_with_has_no_button(client_of_ana: Client, fields: dict[str, str]) -> None:
+    run = a_run(**{"status": "paused", **fields})
+    page = text(client_of_ana.get(address("change")))
+    assert f'<a href="{run_address(run)}">Run {run.pk}</a> of it' in page
+    assert "Resume run" not in page
+
+
+def test_while_another_run_goes_on_there_is_nothing_to_resume(client_of_ana: Client) -> None:
+    a_run(status="paused")
+    a_run(status="running")
+    assert "Resume run" not in text(client_of_ana.get(address("change")))
+
+
+def test_a_failure_is_told_in_one_sentence_where_the_list_of_facts_is(client_of_ana: Client) -> None:
+    a_run(
+        status="failed", error_class="builtins.ValueError", error_message=f"{INCREMENT} failed: ValueError: No.\nKept."
+    )
+    page = text(client_of_ana.get(address("change")))
+    assert ": ValueError: No." in page
+    assert "Kept." not in page
