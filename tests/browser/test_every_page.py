@@ -42,8 +42,9 @@ FOCUSED = """() => {
 LONG = """
 from django.utils import timezone
 from console.models import Run
-values = {"migration": "recalculate_warehouse_reorder_suggestions_v12_2026_11_21", "requested_by": "ana",
-    "requested_at": timezone.now(), "started_at": timezone.now(), "finished_at": timezone.now()}
+values = {"migration": "recalculate_warehouse_reorder_suggestions_v12_2026_11_21",
+    "requested_by": "central.warehouse@" * 8, "requested_at": timezone.now(),
+    "started_at": timezone.now(), "finished_at": timezone.now()}
 failed = Run.objects.create(**values, status="failed", traceback="",
     error_class="warehouse.reordering.suggestions.exceptions.SuggestionCouldNotBeRecalculatedError",
     error_message="reorder/suggestion/lines/of/the/central/warehouse/" * 3)
@@ -53,6 +54,9 @@ print(failed.pk, dry.pk)
 """
 STICKS_OUT = """selector => [...document.querySelectorAll(selector)].filter(each => each.scrollWidth > each.clientWidth)
     .map(each => each.outerHTML.slice(0, 100))"""
+# What stands before the facts of the first run.
+LABELS = """() => [...document.querySelectorAll('#result_list tbody tr:first-child :is(td, th)')].map(each =>
+    getComputedStyle(each, '::before').content).filter(text => text !== 'none').map(text => text.slice(1, -1))"""
 # Each part of a name up to its next "_" is a text of its own, on one line.
 BROKEN = """() => [...document.querySelectorAll('td.field-migration_link a, #changelist-filter a')].filter(each =>
     each.textContent.includes('_') && [...each.childNodes].some(node => {
@@ -127,6 +131,23 @@ def test_long_words_stay_in_their_boxes_and_no_column_is_cut_off_at_360_pixels(s
     page.goto(f"{still[0].url}/admin/console/run/{dry}/change/")
     assert page.locator(".console-numbers").count() == 1
     assert page.evaluate(STICKS_OUT, ".console-scroll") == []
+
+
+def test_the_rows_of_the_history_are_cards_on_a_small_screen_each_fact_with_its_label(
+    still: Still, visit: Visit
+) -> None:
+    page = visit(still[0], viewport={"width": 360, "height": 740})
+    still[0].manage("shell", "-c", LONG)
+    page.goto(f"{still[0].url}/admin/console/run/")
+    assert page.locator("#result_list tbody tr").count() > 5
+    assert page.evaluate(STICKS_OUT, "#result_list, .results, #result_list :is(tr, td, th)") == []
+    assert page.evaluate(LABELS) == ["What", "Asked for", "Took", "By"]
+    # What the list can be sorted by stays in reach.
+    sortable = page.locator("#result_list thead th .text a").all()
+    assert [each.inner_text().casefold() for each in sortable if each.is_visible()] == ["run", "asked for"]
+    # Beside it on a wide one, in a table.
+    page.set_viewport_size({"width": 1280, "height": 900})
+    assert page.evaluate(LABELS) == []
 
 
 def test_names_in_the_history_break_after_an_underscore_only(still: Still, visit: Visit) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from dataclasses import replace
@@ -111,7 +112,9 @@ def hostile_run(name: str, **fields: Any) -> Run:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_page_of_a_recorded_name_shows_it_as_text(boss: Client, name: str) -> None:
     ledger.record(name, using="default", by=NASTY[:150], door=Door.SHELL, result=NASTY, checksum="x")
-    QuarantinedRow.objects.create(name=name, key=NASTY, error=NASTY, traceback=NASTY, at=timezone.now())
+    QuarantinedRow.objects.create(
+        name=name, key=json.dumps(NASTY), model=NASTY[:200], error=NASTY, traceback=NASTY, at=timezone.now()
+    )
     run = hostile_run(name)
     html = check(boss, address("change", name))
     assert "Not in the code" in html

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from datetime import timedelta
+from queue import Queue
 from typing import Any
 
 import pytest
@@ -106,10 +107,10 @@ def test_a_worker_that_was_killed_after_the_last_goodbye_leaves_the_end_unknown(
 
 def test_a_goodbye_that_cannot_be_written_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     goes_on = threading.Event()
-    hanging: list[threading.Thread] = []
+    hanging: Queue[threading.Thread] = Queue()
 
     def hang(*args: Any) -> None:
-        hanging.append(threading.current_thread())
+        hanging.put(threading.current_thread())
         goes_on.wait(60)
         raise OperationalError("the database is away")
 
@@ -118,10 +119,11 @@ def test_a_goodbye_that_cannot_be_written_holds_nobody_up(monkeypatch: pytest.Mo
     begun = time.monotonic()
     presence.leave()
     assert time.monotonic() - begun < 5
-    # Its session would be in the way of whoever drops the database.
+    # Its session would be in the way of whoever drops the database. It may not have come so far yet.
     goes_on.set()
-    hanging[0].join(30)
-    assert not hanging[0].is_alive()
+    thread = hanging.get(timeout=30)
+    thread.join(30)
+    assert not thread.is_alive()
 
 
 def test_a_database_that_is_away_does_not_end_the_beat(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:

@@ -91,10 +91,10 @@ def test_a_failed_run_keeps_error_traceback_and_the_line_where_it_begins() -> No
     run.refresh_from_db()
     assert run.status == Status.FAILED
     assert run.error_class == "ValueError"
-    # What happened, and in a line of its own what is kept and what to do next.
+    # What happened, and in a line of its own what is kept; what to do next the page says by its buttons.
     happened, afterwards = run.error_message.splitlines()
     assert happened == "failing_2026_01_03 failed: ValueError: the data is not as expected."
-    assert afterwards.startswith("Nothing was kept: its transaction was rolled back. It is not recorded as applied; ")
+    assert afterwards == "Nothing was kept: its transaction was rolled back. It is not recorded as applied."
     assert "Traceback (most recent call last)" in run.traceback
     lines = logs.read(run).lines
     assert run.error_line is not None
@@ -387,7 +387,7 @@ def test_a_dry_run_keeps_which_rows_would_be_set_aside() -> None:
     run = requested("batch_poison_2026_02_02", kind="dry_run")
     worker.perform(run.pk)
     run.refresh_from_db()
-    assert run.set_aside == {"count": 1, "keys": [str(key)]}
+    assert run.set_aside == {"count": 1, "keys": [f"key {key}"]}
     assert run.estimated_pauses == 0
     # What was tried is all of them, the one that failed as well.
     assert run.progress_done == run.progress_total == Item.objects.count()
