@@ -17,9 +17,9 @@ def were(number: int) -> str:
 
 
 def row_key(key: Any) -> str:
-    """What finds a row again: its primary key; of a file, the line that it begins in."""
+    """What finds a row again: its primary key; of a file, where it stands there."""
     if isinstance(key, dict) and "line" in key and "row" in key:
-        return f"line {key['line']}, row {key['row']}"
+        return f"row {key['row']} in line {key['line']}"
     return f"key {json.dumps(key)}"
 
 

@@ -364,13 +364,14 @@ def test_going_back_keeps_what_was_filled_in_but_the_sensitive(client_of_ana: Cl
 
 def test_confirm_shows_environment_parameters_and_last_failure(client_of_ana: Client, settings):
     settings.CONSOLE = {**settings.CONSOLE, "ENVIRONMENT": "Production"}
-    failed = a_run(migration=ARGUMENTS, status="failed", error_message="no such country")
+    message = f"{ARGUMENTS} failed: ValueError: no such country\nNothing was kept."
+    failed = a_run(migration=ARGUMENTS, status="failed", error_class="builtins.ValueError", error_message=message)
     html = client_of_ana.post(address("run", ARGUMENTS), {**ASKED, **VALUES}).content.decode()
     assert "<strong>Production</strong>" in html
     assert "console-environment-red" in html
     assert "<code>count</code> = <code>7</code>" in html
     assert run_address(failed) in html
-    assert "no such country" in html
+    assert ": ValueError: no such country</dd>" in html
     assert "No, take me back" in html
 
 

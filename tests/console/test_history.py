@@ -195,6 +195,13 @@ def test_a_filter_is_offered_only_where_there_is_something_to_choose(client_of_a
     assert "?database=other" in shown(client_of_ana)
 
 
+def test_the_way_to_all_runs_is_offered_only_where_some_were_left_out(client_of_ana: Client) -> None:
+    a_run(requested_by="ben")
+    assert "Show all" not in shown(client_of_ana)
+    for query in ("?q=ben", "?by=ben"):
+        assert "Show all" in shown(client_of_ana, query), query
+
+
 def test_of_statuses_kinds_and_doors_those_are_offered_that_runs_have(client_of_ana: Client) -> None:
     a_run()
     html = shown(client_of_ana)

@@ -116,6 +116,11 @@ def test_the_links_to_failed_runs_stay_in_the_database_and_the_data_migration(cl
         runs = text(client_of_ana.get(found[1].replace("&amp;", "&")))
         shown = {each for each in (here, there, elsewhere, done) if f'href="{run_address(each)}' in runs}
         assert shown == expected, page
+    # Where none failed there is nothing to lead to.
+    for page in (LIST, address("change", LOOSE)):
+        Run.objects.filter(database="default").delete()
+        a_run(migration=LOOSE)
+        assert "Runs that failed" not in text(client_of_ana.get(page))
 
 
 def test_the_history_offers_the_databases_that_runs_were_in(client_of_ana: Client) -> None:
@@ -188,7 +193,10 @@ def test_what_its_own_door_alone_can_go_on_with_has_no_button(client_of_ana: Cli
 def test_while_another_run_goes_on_there_is_nothing_to_resume(client_of_ana: Client) -> None:
     a_run(status="paused")
     a_run(status="running")
-    assert "Resume run" not in text(client_of_ana.get(address("change")))
+    for page in (LIST, address("change")):
+        html = text(client_of_ana.get(page))
+        assert "paused" not in row(html, INCREMENT) if page == LIST else "is paused" not in html
+    assert "Resume run" not in html
 
 
 def test_a_failure_is_told_in_one_sentence_where_the_list_of_facts_is(client_of_ana: Client) -> None:

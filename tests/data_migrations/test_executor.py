@@ -97,6 +97,26 @@ def test_a_failure_leaves_neither_change_nor_record(items, amounts, run):
     assert caught.value.returncode == 1
 
 
+def test_a_reversal_that_fails_leaves_the_record_and_says_so(items, run, monkeypatch):
+    from tests.testapp.management.commands.reversible import Command
+
+    def fail(self, dry_run=False):
+        raise ValueError("it cannot be taken away")
+
+    run("reversible")
+    monkeypatch.setattr(Command, "reverse_migration", fail)
+    with pytest.raises(MigrationFailed) as caught:
+        run("reversible", "--reverse")
+    assert str(caught.value).endswith("What the ledger had of it stays as it was. Mend the cause and reverse it again.")
+    assert ledger.is_applied("reversible_v2_2026_01_06", "default")
+
+
+def test_a_dry_run_that_fails_says_nothing_of_a_record(items, run):
+    with pytest.raises(MigrationFailed, match="rolled back. Mend the cause and run it again") as caught:
+        run("failing", "--dry-run")
+    assert "record" not in str(caught.value)
+
+
 def test_a_failure_keeps_its_error_for_the_reporter(items, listener):
     with pytest.raises(MigrationFailed):
         executor.run_command("failing", reporters=[listener])
