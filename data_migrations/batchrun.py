@@ -100,22 +100,23 @@ class BatchRun:
             position.total = source.count()
         self.reading = Reading(self.using, source, allowed=self.commits and not self.command.works_elsewhere)
         self.keeper.note(position, stored=True)
+        first = self.first_size(position)
         try:
-            position, batches = self.go_through(source, position)
+            position, batches = self.go_through(source, position, first)
         finally:
             self.keeper.catch_up()
         self.progress.flush()
         if self.lease is None:
-            self.tell_rehearsal(position)
+            self.tell_rehearsal(position, first)
         elif not self.is_through:
             raise self.at_limit(position, batches)
         self.require_empty_quarantine(position)
         return position.rows - (self.rows_before if self.lease is None else 0)
 
-    def go_through(self, source: Source, position: Position) -> tuple[Position, int]:
+    def go_through(self, source: Source, position: Position, size: int) -> tuple[Position, int]:
         """Do batch after batch, to the end or to the limit; gives where that is, and how many batches it took."""
         throttle = Throttle(self.command, self.using, self.reporter, source.table)
-        size = self.wished_or(self.first_size(position))
+        size = self.wished_or(size)
         done_here = 0
         limit = self.limit()
         # Who goes on only so far wants to know at once how far that is.
@@ -371,10 +372,10 @@ class BatchRun:
                 f"at {source.words(position.cursor)}.",
             )
 
-    def tell_rehearsal(self, position: Position) -> None:
-        """What became of a few rows, and how long all that is left would take."""
-        size = self.first_size(position)
-        estimate = self.sampler.estimate(position.total, self.rows_before, self.pause, size)
+    def tell_rehearsal(self, position: Position, size: int) -> None:
+        """What became of a few rows, and how long all that is left would take, beginning with batches of that size."""
+        target = self.command.target_batch_seconds
+        estimate = self.sampler.estimate(position.total, self.rows_before, self.pause, size, target)
         for text in [*self.sampler.words(), *estimate]:
             self.reporter.message("info", text)
 

@@ -12,6 +12,7 @@ from django.db.models import Model
 
 from . import rate
 from .batches import Batch, QuerysetBatch
+from .sizing import forecast
 from .words import counted
 
 ROWS = 5
@@ -61,24 +62,30 @@ class Sampler:
                 _sample(batch.keyset.to_json(key), before.get(key, {}), after.get(key)) for key in changed[: self.rows]
             ]
 
-    def estimate(self, total: int | None, done: int, pause: float, size: int) -> list[str]:
-        """Take the rows seen for all that are left, with a pause after each ``size`` of them; gives it in words.
+    def estimate(self, total: int | None, done: int, pause: float, size: int, target: float | None) -> list[str]:
+        """Take the rows seen for all that are left, with a pause after each batch of them; gives it in words.
 
         Args:
             done: how many an earlier run did, so that they are none of those.
+            pause: seconds after each batch.
+            size: of the first batch.
+            target: what a batch should take, in seconds, so that the size follows; None where it does not.
         """
         if total is None or total <= done or not self.seen:
             return []
         left = total - done
-        self.estimated_pauses = left * pause / size
-        self.estimated_seconds = left * self._worked / self.seen + self.estimated_pauses
+        each = self._worked / self.seen
+        ahead = forecast(left, size, each, target)
+        self.estimated_pauses = ahead.batches * pause
+        self.estimated_seconds = left * each + self.estimated_pauses
         if self._worked <= 0:
             return []
-        pauses = f", and with a pause of {pause:g} s after each {counted(size, 'row')}" if self.estimated_pauses else ""
+        pauses = f", and with {counted(ahead.batches, 'pause')} of {pause:g} s after batches {ahead}"
         rows = f"All {left:,} rows" if 1 < left == total else f"The {counted(left, 'row')}{' left' if done else ''}"
         return [
             f"{rows} would take about {rate.duration(self.estimated_seconds)}, at the "
-            f"{rate.number(self.seen / self._worked)} rows/s of these {self.seen:,}{pauses}."
+            f"{rate.number(self.seen / self._worked)} rows/s of these {self.seen:,}"
+            f"{pauses if self.estimated_pauses else ''}."
         ]
 
     def words(self) -> list[str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+from .words import counted
 
 LIMIT = 100_000
 """The most rows that a batch ever gets by itself."""
@@ -45,3 +48,37 @@ def next_size(size: int, rows: int, seconds: float, target: float | None) -> Dec
     bounded = min(max(ratio, 1 / STEP), STEP)
     wanted = min(max(round(size * bounded), 1), LIMIT)
     return Decision(wanted, size, why)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The batches that some rows would come in: how many, and the sizes of the first and of the last one."""
+
+    batches: int
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        if self.first == self.last:
+            return f"of {counted(self.first, 'row')}"
+        return f"that go from {self.first:,} to {counted(self.last, 'row')}"
+
+
+def forecast(rows: int, size: int, seconds_each: float, target: float | None) -> Forecast:
+    """The batches of a run that begins with that size, each decision taken as the run itself would.
+
+    Args:
+        rows: how many there are in all.
+        seconds_each: what a row takes.
+        target: what a batch should take, in seconds; None keeps the size.
+    """
+    first, batches = size, 0
+    while rows > size:
+        after = next_size(size, size, size * seconds_each, target).size
+        if after == size:
+            # From here on they are all alike, and there may be millions of them.
+            break
+        rows -= size
+        batches += 1
+        size = after
+    return Forecast(batches + math.ceil(rows / size), first, size)

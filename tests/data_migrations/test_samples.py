@@ -94,7 +94,19 @@ def test_the_whole_is_estimated(many, listener, monkeypatch):
     assert outcome.estimated_pauses == 100
     assert any(
         text.startswith("All 100 rows would take about 1 m 4")
-        and text.endswith(" rows/s of these 30, and with a pause of 10 s after each 10 rows.")
+        and text.endswith(" rows/s of these 30, and with 10 pauses of 10 s after batches of 10 rows.")
+        for _, text in listener.of("message")
+    )
+
+
+def test_the_pauses_are_those_after_batches_whose_size_adapts(many, listener, monkeypatch):
+    monkeypatch.setattr(Command, "pause_seconds", 10)
+    # A row takes next to nothing, so that each batch is four times the one before: 10, 40 and the other 50.
+    monkeypatch.setattr(Command, "target_batch_seconds", 1000.0)
+    outcome = rehearse(reporters=[listener])
+    assert outcome.estimated_pauses == 30
+    assert any(
+        text.endswith(" of these 100, and with 3 pauses of 10 s after batches that go from 10 to 160 rows.")
         for _, text in listener.of("message")
     )
 

@@ -11,7 +11,7 @@ from django.db.models import F
 from data_migrations import batchrun, executor
 from data_migrations.exceptions import StoppedEarly
 from data_migrations.management.commands.base import BatchedCommand
-from data_migrations.sizing import LIMIT, STEP, next_size
+from data_migrations.sizing import LIMIT, STEP, forecast, next_size
 from data_migrations.work import RunRequest
 from tests.testapp.models import Item
 
@@ -48,6 +48,32 @@ def test_a_fixed_cost_of_each_batch_does_not_keep_it_from_settling():
 def test_a_step_is_bounded(seconds):
     size = next_size(1000, 1000, seconds, TARGET).size
     assert 1000 / STEP <= size <= 1000 * STEP
+
+
+@pytest.mark.parametrize(
+    ("rows", "size", "each", "target", "batches", "last"),
+    [
+        (100, 10, 0.1, None, 10, 10),
+        (101, 10, 0.1, None, 11, 10),
+        (5, 10, 0.1, None, 1, 10),
+        # 200, 800, 3,200 and then the 5,000 that take the two seconds.
+        (14_200, 200, 0.0004, TARGET, 5, 5000),
+        (500, 100, 0.2, TARGET, 40, 10),
+        (10**12, 1000, 0.0, TARGET, 10**9, 1000),
+        (10**12, 1000, 1e-12, TARGET, 10_000_004, LIMIT),
+    ],
+)
+def test_the_batches_of_so_many_rows_are_foretold(rows, size, each, target, batches, last):
+    ahead = forecast(rows, size, each, target)
+    assert (ahead.batches, ahead.first, ahead.last) == (batches, size, last)
+
+
+def test_what_is_foretold_is_what_the_sizes_come_to():
+    size, left, batches = 1000, 1_000_000, 0
+    while left > 0:
+        left, batches, size = left - size, batches + 1, next_size(size, size, size * 0.00013, TARGET).size
+    ahead = forecast(1_000_000, 1000, 0.00013, TARGET)
+    assert (ahead.batches, ahead.last) == (batches, size)
 
 
 def test_it_stays_between_one_and_the_limit():
