@@ -40,7 +40,11 @@ class ReasonForm(forms.Form):
 
 
 class TuneForm(forms.Form):
-    """How a run in batches is to go on; what is left empty stays as it is."""
+    """How a run in batches is to go on; what is left empty stays as it is.
+
+    Args:
+        now: what stands in which field's place at present, in words.
+    """
 
     batch_size = forms.IntegerField(
         required=False,
@@ -58,6 +62,11 @@ class TuneForm(forms.Form):
         widget=forms.NumberInput(attrs={"class": "vIntegerField", "step": "any"}),
         help_text="0 for none. Empty changes nothing.",
     )
+
+    def __init__(self, *args: Any, now: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, words in now.items():
+            self.fields[name].help_text = f"{words} {self.fields[name].help_text}"
 
     def clean(self) -> dict[str, Any]:
         """At least one of the two."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import connections
 from django.db.utils import Error
@@ -10,8 +11,10 @@ from django.db.utils import Error
 from data_migrations import checkpoints
 from data_migrations.models import Checkpoint
 from data_migrations.rate import seconds_left
+from data_migrations.reporting import Door
 
 from .models import Run
+from .permissions import find
 from .states import FINISHED, Status
 
 
@@ -53,3 +56,24 @@ def _checkpoint(run: Run) -> Checkpoint | None:
         return checkpoints.find(run.migration, run.database)
     except Error:
         return None
+
+
+def words(run: Run, checkpoint: Checkpoint) -> dict[str, str]:
+    """The present ``batch_size`` and ``pause`` of a run that is under way, in words; what is unknown is left out."""
+    migration = find(run.migration)
+    command: Any = migration.command_class if migration is not None else None
+    # In a shell it may have been started with options, of which nothing is stored.
+    from_command = "from the command" + ("" if run.door == Door.WORKER else " unless an option says otherwise")
+    found = {}
+    if checkpoint.wanted_batch_size:
+        found["batch_size"] = f"Now {checkpoint.wanted_batch_size:,}, as somebody asked for."
+    elif checkpoint.batch_size:
+        adapts = command is not None and command.target_batch_seconds
+        found["batch_size"] = f"Now {checkpoint.batch_size:,}{', adapting by itself' if adapts else ''}."
+    elif command is not None:
+        found["batch_size"] = f"Now {command.batch_size:,}, {from_command}."
+    if checkpoint.wanted_pause is not None:
+        found["pause"] = f"Now {checkpoint.wanted_pause:g} s, as somebody asked for."
+    elif command is not None:
+        found["pause"] = f"Now {command.pause_seconds:g} s, {from_command}."
+    return found

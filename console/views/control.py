@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 
-from console import dispatch, schedule, tools
+from console import dispatch, pace, schedule, tools
 from console.controls import VERBS, why_not_tune
 from console.forms import TuneForm
 from console.models import Run
@@ -71,8 +71,8 @@ def tune(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
     assert checkpoint is not None
     # What nobody has asked for yet is not sent along with the other: it would end the adapting of the size.
     initial = {"batch_size": checkpoint.wanted_batch_size, "pause": checkpoint.wanted_pause}
-    form = TuneForm(request.POST if request.method == "POST" else None, initial=initial)
-    form.fields["batch_size"].widget.attrs["placeholder"] = str(checkpoint.batch_size)
+    now = pace.words(run, checkpoint)
+    form = TuneForm(request.POST if request.method == "POST" else None, initial=initial, now=now)
     if request.method == "POST" and form.is_valid():
         wanted = {name: value for name, value in form.cleaned_data.items() if value is not None}
         if checkpoints.wish(run.migration, run.database, **wanted):

@@ -9,11 +9,12 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.utils import timezone
 
-from console import queue, spool
+from console import pace, queue, spool
 from console.models import Run
 from data_migrations import checkpoints
 from data_migrations.models import Checkpoint
 from tests.console.pages import EVERYTHING, a_run, person, run_address
+from tests.testapp.management.commands.batch_increment import Command
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -161,8 +162,7 @@ def test_batch_size_and_pause_are_changed_and_shown(client_of_ana: Client) -> No
     run = under_way(progress_done=300, progress_total=1000, rate=35.0)
     address = run_address(run, "tune")
     untouched = client_of_ana.get(address)
-    # The size of the moment is shown, not sent: it may be one that adapts.
-    assert 'placeholder="10"' in untouched.content.decode()
+    # The size of the moment is said, not sent: it may be one that adapts.
     assert untouched.context["form"]["batch_size"].value() is None
     assert client_of_ana.post(address, {"batch_size": "250", "pause": "0.5"}).status_code == 302
     assert checkpoints.wishes(BATCHED, "default") == (250, 0.5)
@@ -173,6 +173,43 @@ def test_batch_size_and_pause_are_changed_and_shown(client_of_ana: Client) -> No
     # What is left empty stays.
     client_of_ana.post(address, {"pause": "0"})
     assert checkpoints.wishes(BATCHED, "default") == (250, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("kept", "door", "target", "size", "pause"),
+    [
+        ({}, "worker", None, "Now 10. It stays so", "Now 0.5 s, from the command. 0 for none."),
+        ({"batch_size": 1200}, "worker", 1.0, "Now 1,200, adapting by itself.", "Now 0.5 s, from the command."),
+        ({"batch_size": 0}, "worker", 1.0, "Now 10, from the command.", "Now 0.5 s, from the command."),
+        ({}, "shell", None, "Now 10.", "Now 0.5 s, from the command unless an option says otherwise."),
+        (
+            {"wanted_batch_size": 2500, "wanted_pause": 0.0},
+            "worker",
+            1.0,
+            "Now 2,500, as somebody asked for.",
+            "Now 0 s, as somebody asked for.",
+        ),
+    ],
+)
+def test_the_form_for_batch_size_and_pause_says_what_they_are_now(
+    client_of_ana: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    kept: dict[str, Any],
+    door: str,
+    target: float | None,
+    size: str,
+    pause: str,
+) -> None:
+    monkeypatch.setattr(Command, "target_batch_seconds", target)
+    monkeypatch.setattr(Command, "pause_seconds", 0.5)
+    checkpoint(**kept)
+    page = client_of_ana.get(run_address(under_way(door=door), "tune")).content.decode()
+    assert f'id="id_batch_size_helptext">{size}' in page
+    assert f'id="id_pause_helptext">{pause}' in page
+
+
+def test_of_a_command_that_is_gone_only_what_its_checkpoint_has_is_said() -> None:
+    assert pace.words(under_way(migration="gone"), checkpoint()) == {"batch_size": "Now 10."}
 
 
 def test_the_state_of_a_run_as_json(client_of_ana: Client) -> None:
