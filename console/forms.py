@@ -11,10 +11,11 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
+from django.utils.text import capfirst
 
 from data_migrations import arguments, clock
 from data_migrations.arguments import Argument
-from data_migrations.exceptions import InvalidArgument
+from data_migrations.exceptions import InvalidArgument, WrongValue
 from data_migrations.registry import RegisteredMigration
 from data_migrations.sources import CsvBatchedCommand
 
@@ -237,8 +238,9 @@ class RunForm(ReasonForm):
             self.add_error("kind", "It is not applied, so there is nothing to reverse.")
         try:
             options = arguments.to_options(self.command, self.values())
-        except InvalidArgument as error:
-            raise ValidationError(str(error)) from error
+        except WrongValue as error:
+            self.add_error(PREFIX + error.dest, capfirst(error.what))
+            return cleaned
         for dest in self.uploadable:
             if cleaned.get(PREFIX + dest):
                 self._check_upload(dest, options)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from .exceptions import InvalidArgument
+from .exceptions import InvalidArgument, WrongValue
+from .words import counted, stopped
 
 MASKED = "********"
 
@@ -18,6 +21,15 @@ _BASE_PACKAGE = f"{__package__}.management.commands.base"
 _COUNTED = (argparse._CountAction,)
 _BOOLEAN = (argparse._StoreTrueAction, argparse._StoreFalseAction, argparse.BooleanOptionalAction)
 _LISTS = (argparse._AppendAction, argparse._ExtendAction)
+# What Python's own converters take, in words.
+_NAMES = (
+    (int, "a whole number"),
+    (float, "a number"),
+    (json.loads, "JSON"),
+    (date.fromisoformat, "a date such as 2026-11-22"),
+    (datetime.fromisoformat, "a moment such as 2026-11-22 02:00"),
+    (uuid.UUID, "a UUID"),
+)
 
 
 @dataclass(frozen=True)
@@ -98,29 +110,44 @@ def to_options(command: BaseCommand, values: Mapping[str, Any]) -> dict[str, Any
         values: from the arguments' dests; a list where the argument takes several.
 
     Raises:
-        InvalidArgument: an unknown name, a missing required one, or a value that the argument does not take.
+        InvalidArgument: there is no argument of a name.
+        WrongValue: a missing required one, or a value that the argument does not take.
     """
     actions = {action.dest: action for action in own_actions(command)}
     unknown = sorted(set(values) - set(actions))
     if unknown:
         known = ", ".join(sorted(actions)) or "none"
-        raise InvalidArgument(f"{unknown[0]!r} is not an argument of this data migration (its own: {known}).")
+        raise InvalidArgument(
+            f"{unknown[0]!r} is not an argument of this data migration (its own: {known}). Nothing was run."
+        )
     options = {}
     for dest, action in actions.items():
-        if dest in values and values[dest] is not None:
-            options[dest] = _convert(action, values[dest])
-        elif action.required:
-            raise InvalidArgument(f"The argument {dest!r} is required. Nothing was run.")
-        else:
-            default = None if action.default == argparse.SUPPRESS else action.default
-            options[dest] = _convert(action, default) if isinstance(default, str) else default
+        try:
+            if dest in values and values[dest] is not None:
+                options[dest] = _convert(action, values[dest])
+            elif action.required:
+                raise _Wrong("a value is needed.")
+            else:
+                default = None if action.default == argparse.SUPPRESS else action.default
+                options[dest] = _convert(action, default) if isinstance(default, str) else default
+        except _Wrong as error:
+            is_secret = dest in getattr(command, "sensitive_arguments", ())
+            raise WrongValue(dest, error.secretly if is_secret else str(error)) from error
     return options
+
+
+class _Wrong(ValueError):
+    """What is wrong with a value: ``secretly`` says it without the value."""
+
+    def __init__(self, text: str, secretly: str = "") -> None:
+        super().__init__(text)
+        self.secretly = secretly or text
 
 
 def _convert(action: argparse.Action, value: Any) -> Any:
     if isinstance(action, _BOOLEAN):
         if not isinstance(value, bool):
-            raise InvalidArgument(f"The argument {action.dest!r} takes true or false, not {value!r}.")
+            raise _wrong(value, "is neither true nor false.")
         return value
     if isinstance(action, _COUNTED):
         return _typed(action, int, value)
@@ -129,7 +156,7 @@ def _convert(action: argparse.Action, value: Any) -> Any:
     if isinstance(action, _LISTS) or action.nargs in ("*", "+") or isinstance(action.nargs, int):
         items = value if isinstance(value, list | tuple) else [value]
         if isinstance(action.nargs, int) and not isinstance(action, _LISTS) and len(items) != action.nargs:
-            raise InvalidArgument(f"The argument {action.dest!r} takes {action.nargs} values, not {len(items)}.")
+            raise _Wrong(f"it takes {counted(action.nargs, 'value')}, not {len(items)}.")
         return [_typed(action, action.type, item) for item in items]
     return _typed(action, action.type, value)
 
@@ -142,14 +169,19 @@ def _typed(action: argparse.Action, kind: Any, value: Any) -> Any:
         try:
             value = kind(value)
         except (ValueError, TypeError, argparse.ArgumentTypeError, CommandError) as error:
-            name = getattr(kind, "__name__", "value")
-            raise InvalidArgument(
-                f"The argument {action.dest!r} does not take {value!r} ({name}: {error}). Nothing was run."
-            ) from error
+            name = next((name for known, name in _NAMES if known == kind), None)
+            if name is not None:
+                raise _wrong(value, f"is not {name}.") from error
+            # The author's own words, if there are any.
+            raise _wrong(value, "is not taken", stopped(f": {error}" if str(error) else "")) from error
     if action.choices is not None and value not in action.choices:
-        allowed = ", ".join(map(str, action.choices))
-        raise InvalidArgument(f"The argument {action.dest!r} takes one of {allowed}, not {value!r}. Nothing was run.")
+        raise _wrong(value, f"is not one of {', '.join(map(str, action.choices))}.")
     return value
+
+
+def _wrong(value: Any, what: str, more: str = "") -> _Wrong:
+    """That a value is wrong; ``more`` may quote it."""
+    return _Wrong(f"“{value}” {what}{more}", stopped(f"this value {what}"))
 
 
 def masked(command: BaseCommand, options: Mapping[str, Any]) -> dict[str, Any]:

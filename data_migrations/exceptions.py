@@ -42,6 +42,20 @@ class InvalidArgument(DataMigrationError):
     """An argument has a value that the data migration does not take. Nothing was run."""
 
 
+class WrongValue(InvalidArgument):
+    """An argument was given no value that it takes.
+
+    Args:
+        dest: which argument.
+        what: what is wrong with its value, a sentence that begins small.
+    """
+
+    def __init__(self, dest: str, what: str) -> None:
+        super().__init__(f"Argument {dest!r}: {what} Nothing was run.")
+        self.dest = dest
+        self.what = what
+
+
 class LedgerMissing(DataMigrationError):
     """The tables of data_migrations do not exist in this database yet. Run "manage.py migrate data_migrations"."""
 

@@ -103,7 +103,7 @@ def start(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
             once_key=ticket.once_key,
         )
     except DataMigrationError as error:
-        messages.error(request, f"Nothing was started. {error}")
+        messages.error(request, str(error))
         return HttpResponseRedirect(tools.migration_url("change", name, ticket.database))
     return _to_run(run)
 

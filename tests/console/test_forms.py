@@ -18,6 +18,7 @@ from console import sealing, tickets
 from console.forms import RunForm
 from console.models import Run
 from data_migrations import ledger, registry
+from data_migrations.exceptions import WrongValue
 from data_migrations.models import QuarantinedRow
 from data_migrations.reporting import Door
 from tests.console.pages import INCREMENT, a_run, address, person, run_address
@@ -320,18 +321,36 @@ def test_every_kind_of_argument_travels_typed(client_of_ana: Client):
         ("arg-count", "seven", "Enter a whole number"),
         ("arg-ratio", "much", "Enter a number"),
         ("arg-mode", "slow", "Select a valid choice"),
-        ("arg-since", "yesterday", "does not take 'yesterday'"),
-        ("arg-pair", "1", "takes 2 values"),
-        ("arg-pair", "1\nx", "does not take 'x'"),
+        ("arg-since", "yesterday", "“yesterday” is not a date such as 2026-11-22."),
+        ("arg-pair", "1", "It takes 2 values, not 1."),
+        ("arg-pair", "1\nx", "“x” is not a whole number."),
         ("arg-extra", "{", "valid JSON"),
     ],
 )
 def test_what_the_command_would_not_take_is_said_in_the_form(client_of_ana: Client, field: str, value: str, words: str):
     response = client_of_ana.post(address("run", ARGUMENTS), {**ASKED, **VALUES, field: value})
     html = unescape(response.content.decode())
+    # At its field, and only there.
+    (said,) = response.context["form"].errors[field]
+    assert words in said
+    assert len(response.context["form"].errors) == 1
     assert words in html
+    assert html.count("Nothing was ") == 1
     assert 'name="ticket"' not in html
     assert "hunter2" not in html
+
+
+def test_what_cannot_be_asked_for_any_more_is_said_once(client_of_ana: Client, monkeypatch: pytest.MonkeyPatch):
+    ticket = confirmed(client_of_ana, ARGUMENTS, **VALUES)
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise WrongValue("since", "“x” is not a date.")
+
+    monkeypatch.setattr("console.dispatch.request_run", refuse)
+    response = client_of_ana.post(address("start", ARGUMENTS), {"ticket": ticket}, follow=True)
+    html = unescape(response.content.decode())
+    assert "Argument 'since': “x” is not a date. Nothing was run." in html
+    assert html.count("Nothing was ") == 1
 
 
 def test_a_sensitive_value_is_never_in_clear_on_the_way(client_of_ana: Client, caplog):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 from datetime import date
 
 import pytest
 
 from data_migrations import arguments
-from data_migrations.exceptions import InvalidArgument
+from data_migrations.exceptions import InvalidArgument, WrongValue
 from tests.testapp.management.commands.increment import Command as Increment
 from tests.testapp.management.commands.migrate_users import Command as MigrateUsers
 from tests.testapp.management.commands.with_arguments import Command
@@ -68,19 +69,59 @@ def test_values_are_converted_as_the_parser_would():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({}, "'country' is required"),
-        ({"country": "de", "count": "many"}, "does not take 'many'"),
-        ({"country": "de", "mode": "wild"}, "takes one of fast, safe"),
-        ({"country": "de", "loud": "yes"}, "takes true or false"),
-        ({"country": "de", "pair": ["1"]}, "takes 2 values, not 1"),
-        ({"country": "de", "speed": 1}, "'speed' is not an argument"),
-        ({"country": "de", "since": "yesterday"}, "does not take 'yesterday'"),
-        ({"country": "de", "dry_run": True}, "'dry_run' is not an argument"),
+        ({}, "Argument 'country': a value is needed."),
+        ({"country": "de", "count": "many"}, "Argument 'count': “many” is not a whole number."),
+        ({"country": "de", "ratio": "much"}, "Argument 'ratio': “much” is not a number."),
+        ({"country": "de", "mode": "wild"}, "Argument 'mode': “wild” is not one of fast, safe."),
+        ({"country": "de", "loud": "yes"}, "Argument 'loud': “yes” is neither true nor false."),
+        ({"country": "de", "pair": ["1"]}, "Argument 'pair': it takes 2 values, not 1."),
+        ({"country": "de", "pair": ["1", "x"]}, "Argument 'pair': “x” is not a whole number."),
+        ({"country": "de", "since": "yesterday"}, "Argument 'since': “yesterday” is not a date such as 2026-11-22."),
+        ({"country": "de", "extra": "{"}, "Argument 'extra': “{” is not JSON."),
     ],
 )
 def test_what_it_does_not_take_is_named(values, words):
-    with pytest.raises(InvalidArgument, match=words):
+    with pytest.raises(WrongValue) as caught:
         arguments.to_options(Command(), values)
+    assert str(caught.value) == f"{words} Nothing was run."
+    assert f"Argument {caught.value.dest!r}: {caught.value.what}" == words
+
+
+@pytest.mark.parametrize("name", ["speed", "dry_run"])
+def test_an_argument_that_it_has_not_is_named(name):
+    with pytest.raises(InvalidArgument, match=f"'{name}' is not an argument of this data migration .* Nothing was run"):
+        arguments.to_options(Command(), {"country": "de", name: True})
+
+
+def odd(text: str) -> str:
+    """A converter of the author's own that takes nothing."""
+    raise argparse.ArgumentTypeError(f"{text!r} is even" if text else "")
+
+
+class Choosy(Command):
+    def add_arguments(self, parser):
+        super().add_arguments(parser)
+        parser.add_argument("--odd", type=odd)
+        parser.add_argument("--pin", type=int)
+        parser.add_argument("--key", type=odd)
+
+    sensitive_arguments = ["pin", "key"]
+
+
+@pytest.mark.parametrize(
+    ("values", "what"),
+    [
+        ({"odd": "2"}, "“2” is not taken: '2' is even."),
+        ({"odd": ""}, "“” is not taken."),
+        # What is sensitive is not repeated, not even in the author's words.
+        ({"pin": "12a4"}, "this value is not a whole number."),
+        ({"key": "2"}, "this value is not taken."),
+    ],
+)
+def test_a_converter_of_the_authors_own_says_why_but_nothing_of_a_sensitive_value(values, what):
+    with pytest.raises(WrongValue) as caught:
+        arguments.to_options(Choosy(), {"country": "de", **values})
+    assert caught.value.what == what
 
 
 def test_defaults_apply():
