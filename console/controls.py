@@ -8,7 +8,7 @@ from typing import Any
 
 from data_migrations.reporting import Door
 
-from . import dispatch
+from . import dispatch, endings
 from .models import Control, Run
 from .states import ACTIVE, PLANNED, RESUMABLE, Status
 
@@ -25,7 +25,7 @@ class Verb:
         label: of the button; the dots say that a page asks again.
         question: title of that page, after which comes "run 41?".
         yes: of the button there.
-        done: said after it was asked for.
+        done: what is said after it was asked for, of the run as it is then.
         permission: of the console's permission hooks.
         statuses: in which the button is shown.
         why_not: why it cannot be done now; empty when it can.
@@ -36,7 +36,7 @@ class Verb:
     label: str
     question: str
     yes: str
-    done: str
+    done: Callable[[Run], str]
     permission: str
     statuses: tuple[Status, ...]
     why_not: Callable[[Run], str]
@@ -113,35 +113,38 @@ def _outside(run: Run) -> str:
 
 
 def _asked(run: Run) -> str:
-    by = f" by {run.control_by}" if run.control_by else ""
-    match run.control:
-        case Control.PAUSE:
-            return f"Pausing was asked for{by}; it stops at its next safe point."
-        case Control.CANCEL:
-            return f"Cancelling was asked for{by}; it stops at its next safe point."
-        case Control.FORCE:
-            return f"It is being stopped by force, as asked for{by}."
-    return ""
+    return endings.asked(run.control, run.control_by)
+
+
+def _simply(text: str) -> Callable[[Run], str]:
+    return lambda run: text
+
+
+def _cancelled(run: Run) -> str:
+    if run.status == Status.CANCELLED:
+        return "It is cancelled."
+    when = "after its present batch" if run.in_batches else "at its next safe point"
+    return f"It was asked to stop, and is cancelled {when}."
 
 
 PAUSE = Verb(
-    "pause", "Pause…", "Pause", "Yes, pause it", "It was asked to pause, and stops after its present batch.",
+    "pause", "Pause…", "Pause", "Yes, pause it", _simply("It was asked to pause, and stops after its present batch."),
     "has_cancel_permission", (Status.RUNNING,), why_not_pause, dispatch.request_pause,
 )  # fmt: skip
 RESUME = Verb(
-    "resume", "Resume…", "Resume", "Yes, resume it", "It waits for a worker, and goes on from there.",
+    "resume", "Resume…", "Resume", "Yes, resume it", _simply("It waits for a worker, and goes on from there."),
     "has_cancel_permission", RESUMABLE, why_not_resume, dispatch.request_resume,
 )  # fmt: skip
 START = Verb(
-    "start", "Start now…", "Start", "Yes, start it now", "It waits for a worker.",
+    "start", "Start now…", "Start", "Yes, start it now", _simply("It waits for a worker."),
     "has_run_permission", (Status.SCHEDULED,), why_not_start, dispatch.request_start,
 )  # fmt: skip
 CANCEL = Verb(
-    "cancel", "Cancel…", "Cancel", "Yes, cancel it", "",
+    "cancel", "Cancel…", "Cancel", "Yes, cancel it", _cancelled,
     "has_cancel_permission", CANCELLABLE, why_not_cancel, dispatch.request_cancel,
 )  # fmt: skip
 FORCE = Verb(
-    "force", "Force stop…", "Force stop", "Yes, stop it by force", "It is being stopped by force.",
+    "force", "Force stop…", "Force stop", "Yes, stop it by force", _simply("It is being stopped by force."),
     "has_force_stop_permission", (Status.RUNNING,), why_not_force, dispatch.request_force,
 )  # fmt: skip
 VERBS = {verb.word: verb for verb in (PAUSE, RESUME, START, CANCEL, FORCE)}

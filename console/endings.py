@@ -112,11 +112,30 @@ def of_error(error: BaseException, message: str, traceback: str) -> Ending:
     )
 
 
+def asked(control: str, by: str) -> str:
+    """What a person asked of a run that is going on, in a sentence; empty where it was none."""
+    who = f" by {by}" if by else ""
+    match control:
+        case "pause":
+            return f"Pausing was asked for{who}; it stops at its next safe point."
+        case "cancel":
+            return f"Cancelling was asked for{who}; it stops at its next safe point."
+        case "force":
+            return f"It is being stopped by force, as asked for{who}."
+    return ""
+
+
+def by_force(by: str) -> str:
+    """That it was stopped by force, and for whom; without a full stop."""
+    return f"Stopped by force{f', asked for by {by}' if by else ''}"
+
+
 def of_stop(
     error: StoppedEarly,
     message: str,
     *,
     control: str,
+    by: str,
     kept: Kept,
     in_worker: bool,
     put_off: Callable[[datetime], dict[str, Any]] | None,
@@ -125,6 +144,7 @@ def of_stop(
 
     Args:
         control: what somebody asked for on the pages, if that is what stopped it.
+        by: who that was.
         in_worker: whether a worker did it, to whom it can be handed again.
         put_off: gives what is stored of a run that is to go on at a later moment.
     """
@@ -142,6 +162,9 @@ def of_stop(
         )
     else:
         status = Status.CANCELLED
+        if control in ("cancel", "force"):
+            who = by_force(by) if control == "force" else f"Cancelled{f' by {by}' if by else ''}"
+            message = f"{who}. {error.afterwards}".strip()
     why = error.reason if control == "force" else control or error.reason
     return Ending(status, f"stopped: {why}", {"note": message})
 

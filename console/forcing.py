@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from data_migrations.stopping import FORCE_SIGNAL, StopFlag
 
 from . import conf
-from .endings import Ending
+from .endings import Ending, by_force
 from .states import Status
 from .threads import ConsoleThread
 
@@ -34,8 +34,7 @@ COMMIT_SECONDS = 10.0
 RECORD_SECONDS = 5.0
 REASON = "force stop"
 NOTE = (
-    "It was stopped by force: it came to no safe point, so its worker process was ended. What it had not committed "
-    "is not kept. "
+    "{who}: it came to no safe point, so its worker process was ended. What it had not committed is not kept. {record}"
 )
 UNRECORDED = "It is not recorded as applied."
 STILL_RECORDED = "What the ledger had of it stays as it was, so only another forced run goes on."
@@ -102,7 +101,8 @@ class ForcedStop:
     def _record(self) -> None:
         if self.recorder is not None:
             record = STILL_RECORDED if self.recorder.is_forced else UNRECORDED
-            self.recorder.end(Ending(Status.CANCELLED, REASON, {"note": NOTE + record}))
+            note = NOTE.format(who=by_force(self.recorder.control_by), record=record)
+            self.recorder.end(Ending(Status.CANCELLED, REASON, {"note": note}))
 
 
 def end_process() -> None:

@@ -43,7 +43,7 @@ class Recorder(Reporter):
     Args:
         head: whose journal it is, as ``journal.Journal.create`` takes it.
         secrets: values that must not be stored.
-        on_control: see ``watch.Watch``.
+        on_control: called with each word that ``watch.Watch`` hears.
         put_off: gives what is stored of a run that is to go on at a later moment.
         shield: makes a context in which the calling thread is not interrupted.
 
@@ -70,7 +70,7 @@ class Recorder(Reporter):
         self._using = "default"
         self._partial: tuple[float, list[tuple[str, str]]] = (0.0, [])
         self._unflushed = 0
-        self.control = ""
+        self.control = self.control_by = ""
         self.is_forced = False
         self._kept = NOT_ATOMIC
         self._shield = shield
@@ -197,6 +197,7 @@ class Recorder(Reporter):
                     error,
                     message,
                     control=self.control,
+                    by=self.control_by,
                     kept=self._kept,
                     in_worker=self._on_control is not None,
                     put_off=self._put_off,
@@ -306,8 +307,11 @@ class Recorder(Reporter):
                 self._partial = (now, waiting)
                 self._journal.note("partial", next=self._journal.lines, at=time.time(), lines=waiting)
 
-    def _controlled(self, word: str) -> None:
-        self.control = word
+    def _controlled(self, word: str, by: str) -> None:
+        self.control, self.control_by = word, by
+        if text := endings.asked(word, by):
+            # Before the run hears of it: after its end it has no lines any more.
+            self.message("warning", text)
         if self._on_control is not None:
             self._on_control(word)
 

@@ -39,7 +39,7 @@ class Watch(ConsoleThread):
         drain: what to store.
         number: the attempt.
         before_flush: called before each look at the journal.
-        on_control: called with ``pause``, ``cancel`` or ``force`` when a person asked for it, with ``stop``
+        on_control: called with ``pause``, ``cancel`` or ``force`` and who asked for it, with ``stop``
             when ``is_stopping`` says so, and with ``superseded`` when a newer attempt has the run. Once
             for each, and after one never for a weaker one.
         is_stopping: whether this process is asked to end.
@@ -52,7 +52,7 @@ class Watch(ConsoleThread):
         number: int,
         *,
         before_flush: Callable[[], None] = lambda: None,
-        on_control: Callable[[str], None] | None = None,
+        on_control: Callable[[str, str], None] | None = None,
         is_stopping: Callable[[], bool] = lambda: False,
         on_done: Callable[[], None] = lambda: None,
     ) -> None:
@@ -182,15 +182,15 @@ class Watch(ConsoleThread):
         if self.on_control is None or now - self._looked_at < conf.get("CONTROL_SECONDS"):
             return
         self._looked_at = now
-        row = Run.objects.filter(pk=self.drain.run_id).values_list("attempt", "control").first()
+        row = Run.objects.filter(pk=self.drain.run_id).values_list("attempt", "control", "control_by").first()
         if row is None or row[0] != self.number:
             self._say("superseded")
         elif row[1]:
-            self._say(row[1])
+            self._say(row[1], row[2])
         elif self.is_stopping():
             self._say("stop")
 
-    def _say(self, word: str) -> None:
+    def _say(self, word: str, by: str = "") -> None:
         if self.on_control is not None and _STRENGTH.index(word) > _STRENGTH.index(self._heard):
             self._heard = word
-            self.on_control(word)
+            self.on_control(word, by)

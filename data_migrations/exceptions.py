@@ -121,13 +121,19 @@ class NotReversible(Refused):
 
 
 class StoppedEarly(DataMigrationError):
-    """The data migration was stopped before its end. What was committed is kept; run it again to go on."""
+    """The data migration was stopped before its end.
+
+    Args:
+        reason: in a word or two, what stopped it.
+        afterwards: what of it is kept, and what to do next; the message has that, too.
+    """
 
     exit_status = EXIT_STOPPED
 
-    def __init__(self, message: str | None = None, *, reason: str = "", **kwargs: Any) -> None:
+    def __init__(self, message: str, *, reason: str, afterwards: str = "") -> None:
+        super().__init__(" ".join(part for part in (message, afterwards) if part))
         self.reason = reason
-        super().__init__(message, **kwargs)
+        self.afterwards = afterwards
 
 
 class OutsideWindow(StoppedEarly):

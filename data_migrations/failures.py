@@ -24,9 +24,11 @@ def named(error: BaseException, work: Work, request: RunRequest, stop: StopFlag)
         if reason == "lease lost":
             return LeaseLost()
         return StoppedEarly(
-            f"{name} was stopped ({reason}). {kept(work, request)} {record(request)} "
-            f"{again(request).capitalize()} to go on.",
+            f"{name} was stopped ({reason}).",
             reason=reason,
+            afterwards=" ".join(
+                part for part in (kept(work, request), record(request), f"{next_step(work, request)}.") if part
+            ),
         )
     hint = hints.for_error(error)
     return MigrationFailed(
@@ -61,9 +63,20 @@ def again(request: RunRequest) -> str:
     return "run it again with --force" if request.force else "run it again"
 
 
+def next_step(work: Work, request: RunRequest) -> str:
+    """What is to be done after a stop, and what that does; a sentence without its full stop."""
+    onwards = " to go on" if goes_on(work, request) else ", and it begins anew"
+    return f"{again(request).capitalize()}{onwards}"
+
+
+def goes_on(work: Work, request: RunRequest) -> bool:
+    """Whether the next run goes on where this one stopped."""
+    return work.in_batches and not request.dry_run and not request.reverse
+
+
 def kept(work: Work, request: RunRequest) -> str:
     """What became of the work."""
-    if work.in_batches and not request.dry_run and not request.reverse:
+    if goes_on(work, request):
         return "Its committed batches are kept, and the next run goes on after them."
     if work.atomic or request.dry_run:
         return "Nothing was kept: its transaction was rolled back."

@@ -33,12 +33,12 @@ def ask(admin: ConsoleAdmin, request: HttpRequest, pk: Any, word: str) -> HttpRe
             refusal = verb.why_not(run)
             if not refusal and not verb.act(run.pk, request.user):
                 refusal = "Somebody else was faster."
+            run.refresh_from_db()
         if refusal:
             messages.warning(request, f"Nothing was changed. {refusal}")
             return HttpResponseRedirect(back)
         dispatch.log_entry(request.user, run, f"{verb.question} run {run.pk} of {run.migration}")
-        if verb.done:
-            messages.success(request, verb.done)
+        messages.success(request, verb.done(run))
         return HttpResponseRedirect(back)
     return render(
         admin,

@@ -65,6 +65,20 @@ def test_get_asks_again_and_post_asks_the_run(boss: Client, verb: str) -> None:
     assert f"run {run.pk}" in LogEntry.objects.get().change_message
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, "It was asked to stop, and is cancelled after its present batch."),
+        ({"in_batches": False}, "It was asked to stop, and is cancelled at its next safe point."),
+        ({"status": "paused"}, "It is cancelled."),
+        ({"status": "enqueued"}, "It is cancelled."),
+    ],
+)
+def test_after_cancelling_the_page_says_what_came_of_it(boss: Client, fields: dict[str, Any], said: str) -> None:
+    page = boss.post(run_address(under_way(**fields), "cancel"), follow=True)
+    assert [str(message) for message in page.context["messages"]] == [said]
+
+
 def test_a_paused_run_goes_back_into_the_queue_as_the_same_run(
     boss: Client, rung: list[int], django_capture_on_commit_callbacks: Any
 ) -> None:

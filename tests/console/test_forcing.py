@@ -23,6 +23,7 @@ class Recorder:
         self.ends: list[str] = []
         self.note = ""
         self.is_forced = False
+        self.control_by = "ana"
 
     def end(self, ending: Ending) -> None:
         self.ends.append(ending.outcome)
@@ -55,6 +56,9 @@ def test_what_does_not_stop_is_recorded_and_then_its_process_is_ended(ended: thr
         assert ended.wait(5)
     assert interrupted
     assert recorder.ends == ["force stop"]
+    assert recorder.note.startswith(
+        "Stopped by force, asked for by ana: it came to no safe point, so its worker process"
+    )
     with forced.watching():
         pass
 

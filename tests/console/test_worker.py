@@ -303,6 +303,56 @@ def test_a_cancelled_run_stops_at_its_next_safe_point(monkeypatch: pytest.Monkey
     assert set(Item.objects.values_list("amount", flat=True)) == {0}
 
 
+@pytest.mark.parametrize(
+    ("request_it", "note", "line"),
+    [
+        (
+            dispatch.request_cancel,
+            "Cancelled by bea. ",
+            "Cancelling was asked for by bea; it stops at its next safe point.",
+        ),
+        (
+            dispatch.request_force,
+            "Stopped by force, asked for by bea. ",
+            "It is being stopped by force, as asked for by bea.",
+        ),
+    ],
+)
+def test_the_note_and_the_log_of_a_run_say_who_stopped_it_and_that_it_begins_anew(
+    monkeypatch: pytest.MonkeyPatch, request_it: Any, note: str, line: str
+) -> None:
+    run = requested("tracked_2026_01_12")
+    during(monkeypatch, lambda: request_it(run.pk, "bea"))
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.status == Status.CANCELLED
+    assert run.note == (
+        f"{note}Nothing was kept: its transaction was rolled back. It is not recorded as applied. Run it again, and it "
+        "begins anew."
+    )
+    assert line in [each.text for each in logs.read(run).lines]
+
+
+def test_a_run_in_batches_that_was_cancelled_goes_on_when_it_is_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = requested("batch_increment_2026_02_01")
+
+    def cancel(self: Command, batch: Any) -> None:
+        outside = threading.Thread(target=lambda: (dispatch.request_cancel(run.pk, "bea"), connections.close_all()))
+        outside.start()
+        outside.join()
+        for step in range(500):
+            time.sleep(0.01)
+            self.progress(step, 500)
+
+    monkeypatch.setattr(Command, "perform_batch", cancel)
+    worker.perform(run.pk)
+    run.refresh_from_db()
+    assert run.note == (
+        "Cancelled by bea. Its committed batches are kept, and the next run goes on after them. It is not recorded as "
+        "applied. Run it again to go on."
+    )
+
+
 def test_a_paused_run_stops_and_runs_again_when_it_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
     run = requested("tracked_2026_01_12")
     with monkeypatch.context() as patch:
