@@ -92,6 +92,8 @@ def take(run_id: int) -> Claim | None:
             pid=process.pid,
             release=conf.get("RELEASE"),
             begun=False,
+            # Nobody knows yet how fast this attempt goes: pace and machine may be others than before.
+            rate=None,
             waiting_for="",
             control="",
         )

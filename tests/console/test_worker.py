@@ -13,7 +13,7 @@ from django.db import connections
 from django.utils import timezone
 from django_q.exceptions import TimeoutException
 
-from console import dispatch, journal, logs, outline, presence, queue, spool, watch, worker
+from console import dispatch, journal, logs, outline, pace, presence, queue, spool, watch, worker
 from console.models import Attempt, Run
 from console.states import Status
 from data_migrations import checkpoints, ledger
@@ -495,6 +495,15 @@ def test_after_a_change_of_pace_the_rate_begins_anew(monkeypatch: pytest.MonkeyP
     worker.perform(run.pk)
     [(before, after)] = begun
     assert before is not after
+
+
+def test_a_resumed_run_shows_nothing_of_the_rate_that_it_had_before() -> None:
+    run = requested("batch_increment_2026_02_01")
+    Run.objects.update(status=Status.PAUSED, attempt=1, rate=1200.0, progress_done=300, progress_total=1000)
+    assert dispatch.request_resume(run.pk, "bea")
+    taken = worker.take(run.pk)
+    assert taken is not None
+    assert (pace.of(taken.run).rate, pace.of(taken.run).seconds_left) == (None, None)
 
 
 @pytest.mark.slow
