@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connections, router
 from django.db.models import Max, QuerySet, Subquery
 
-from data_migrations import clock, registry, status
+from data_migrations import clock, ledger, registry, status
 from data_migrations.exceptions import DataMigrationError
 from data_migrations.models import AppliedMigration
 from data_migrations.registry import RegisteredMigration
@@ -18,6 +18,7 @@ from data_migrations.reporting import Door
 
 from . import absence, errors, standing
 from .absence import Absence
+from .endings import NOTHING_DONE
 from .models import Kind, Run
 from .states import ACTIVE, PLANNED, Status
 
@@ -56,6 +57,8 @@ class Row:
     """Rows in quarantine that nobody accepted, of a run that has not come to its end."""
     is_through: bool = False
     """Whether all batches of such a run are done."""
+    applying_run: Run | None = None
+    """The run that left the record, where the last one found nothing to do."""
     usual: str = ""
     """How the last run's duration compares with what is usual, in words."""
 
@@ -80,6 +83,14 @@ class Row:
     def failure(self) -> str:
         """What went wrong in the failed run, in one sentence."""
         return errors.told(self.failed_run).heading if self.failed_run else ""
+
+    @property
+    def took(self) -> timedelta | float | None:
+        """How long the last run worked, or where that found nothing to do the one that did it; None where unknown."""
+        run = self.applying_run if _did_nothing(self.last_run) else self.last_run
+        if run is not None and run.elapsed is not None:
+            return run.elapsed
+        return self.record.duration if self.record is not None else None
 
     @property
     def plan(self) -> str:
@@ -212,7 +223,22 @@ def with_last_runs(rows: Iterable[Row], database: str) -> list[Row]:
     """The same rows, each with its newest run: one query, which costs the same however many runs there are."""
     found = list(rows)
     last = _last_runs(database, [row.name for row in found])
-    return [replace(row, last_run=last.get(row.name)) for row in found]
+    done = _applying_runs(database, [row.name for row in found if _was_run(row) and _did_nothing(last.get(row.name))])
+    return [replace(row, last_run=last.get(row.name), applying_run=done.get(row.name)) for row in found]
+
+
+def _was_run(row: Row) -> bool:
+    return row.record is not None and row.record.door != Door.MARKED
+
+
+def _did_nothing(run: Run | None) -> bool:
+    return run is not None and run.note in NOTHING_DONE
+
+
+def _applying_runs(database: str, names: Collection[str]) -> dict[str, Run]:
+    """The run that left each record, if the console saw it; by the ledger, however many came after it."""
+    keys = ledger.run_keys(names, database) if names else {}
+    return {run.migration: run for run in _light(Run.objects.filter(key__in=keys.values()))} if keys else {}
 
 
 def _applied_dependencies(statuses: list[status.MigrationStatus], database: str) -> set[str]:

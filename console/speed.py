@@ -11,7 +11,6 @@ from data_migrations.rate import number
 
 from .course import Course, Stretch
 from .models import Run
-from .words import duration
 
 WIDTH, HEIGHT = 320, 48
 # Between two attempts, in units of the picture.
@@ -47,8 +46,9 @@ def of(run: Run) -> Chart | None:
         areas.append(" ".join(f"{x:.1f},{y:.1f}" for x, y in _corners(found, left, scale, highest)))
         left += sum(stretch.seconds for stretch in found) * scale + GAP
     lowest, last = min(stretch.rate for stretch in stretches), stretches[-1].rate
-    span = f"Rows a second in {duration(seconds)}{f', {len(attempts)} attempts' if len(attempts) > 1 else ''}"
-    return Chart(areas, f"{span}: between {number(lowest)} and {number(highest)}, at last {number(last)}.")
+    # How long it took is not said: the chart ends with the last sign of progress, a moment before the run does.
+    what = f"Rows a second{f', in {len(attempts)} attempts' if len(attempts) > 1 else ''}"
+    return Chart(areas, f"{what}: between {number(lowest)} and {number(highest)}, at last {number(last)}.")
 
 
 def _corners(stretches: list[Stretch], left: float, scale: float, highest: float) -> Iterator[tuple[float, float]]:

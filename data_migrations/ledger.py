@@ -74,6 +74,13 @@ def has_run(name: str, using: str, run_key: str) -> bool:
     return LedgerEvent.objects.using(using).filter(name=name, run_key=run_key).exists()
 
 
+def run_keys(names: Iterable[str], using: str) -> dict[str, str]:
+    """The keys of the runs that applied those migrations last; without those that no run applied."""
+    applied = LedgerEvent.objects.using(using).filter(name__in=list(names), event__in=(Event.APPLIED, Event.REAPPLIED))
+    last = dict(applied.order_by("id").values_list("name", "run_key"))
+    return {name: key for name, key in last.items() if key}
+
+
 def events(name: str, using: str) -> list[LedgerEvent]:
     """The history of one record, oldest first."""
     return list(LedgerEvent.objects.using(using).filter(name=name))

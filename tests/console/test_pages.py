@@ -43,8 +43,8 @@ def row(html: str, name: str) -> str:
     return next(each for each in rows(html) if f">{name}</a>" in each)
 
 
-def applied(name: str = INCREMENT, **values) -> AppliedMigration:
-    return ledger.record(name, using="default", by="ben", door=Door.SHELL, duration=62.5, **values)
+def applied(name: str = INCREMENT, *, duration: float = 62.5, **values) -> AppliedMigration:
+    return ledger.record(name, using="default", by="ben", door=Door.SHELL, duration=duration, **values)
 
 
 def test_the_admin_index_leads_to_the_list(client_of_ana: Client):
@@ -171,6 +171,35 @@ def test_the_page_of_a_data_migration(client_of_ana: Client):
     assert "Run again…" in html
     assert "Unmark…" in html
     assert "Mark as applied…" not in html
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [(0, "</a>, 1 m 02 s, 40,019 rows."), (40_000, "</a>, 19 rows in 1 m 02 s; 40,019 with those of earlier runs.")],
+)
+def test_the_time_of_a_run_stands_beside_the_rows_that_it_did(client_of_ana: Client, before: int, said: str):
+    applied(affected_rows=40_019)
+    run = a_run(worked_seconds=62.2, affected_rows=40_019, rows_before=before)
+    assert f"run {run.pk}{said}" in text(client_of_ana.get(address("change")))
+
+
+@pytest.mark.parametrize(
+    ("key", "record", "took"),
+    [
+        ("the one", {}, "1 m 02 s"),
+        # The console did not see it.
+        ("another", {}, "28 s"),
+        # It was undone by hand, and marked.
+        ("the one", {"door": Door.MARKED, "duration": None}, "–"),
+    ],
+)
+def test_the_list_shows_the_time_of_the_run_that_did_the_work(client_of_ana: Client, key: str, record: dict, took: str):
+    applied(duration=28.0, run_key=key)
+    AppliedMigration.objects.update(name=INCREMENT, **record)
+    a_run(worked_seconds=62.2, key="the one")
+    a_run(worked_seconds=0.3, note="Already applied: nothing was done.")
+    html = text(client_of_ana.get(LIST, {"q": INCREMENT}))
+    assert re.findall(r'<td data-label="Took"[^>]*>([^<]*)', html) == [took]
 
 
 def test_dependencies_are_shown_with_their_state(client_of_ana: Client):
@@ -373,6 +402,9 @@ def test_a_run_that_went_on_after_another_one_shows_its_own_rows(client_of_ana: 
     assert "<dt>Result</dt>" not in page
     assert "<dt>Rows</dt><dd>1 (1,200 with those of earlier runs)</dd>" in page
     failed = a_run(**fields, status="failed", progress_done=1199, progress_total=1200)
+    came_to = "1,199 of 1,200 rows (100 %); it did none itself, those of earlier runs are kept</dd>"
+    assert came_to in text(client_of_ana.get(run_address(failed)))
+    failed = a_run(**fields, status="failed", progress_done=1200, progress_total=1300)
     assert "they are kept. 1,199 of them are of earlier runs" in text(client_of_ana.get(run_address(failed)))
     dry = {"kind": "dry_run", "progress_done": 1200, "progress_total": 1300, "estimated_seconds": 4.0}
     page = text(client_of_ana.get(run_address(a_run(**fields, **dry))))
