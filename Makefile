@@ -7,10 +7,11 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 export HOST PORT
 
-.PHONY: help run test test-fast soak lint bench bench-console screenshots wheel clean
+.PHONY: help run fresh test test-fast soak lint bench bench-console screenshots wheel clean
 
 help:
 	@echo "make run [PORT=8000] [HOST=127.0.0.1]  the demo shop, its console and a worker"
+	@echo "make fresh       take the demo data away, so that the next make run begins anew; stop the running one before"
 	@echo "make test        everything, on SQLite, PostgreSQL, and MariaDB where one answers"
 	@echo "make test-fast   without killed processes and the browser, on SQLite"
 	@echo "make soak        ten times the kills of make test, on every database: an hour or more"
@@ -23,6 +24,9 @@ help:
 
 run: $(VENV)/.run-installed
 	@$(PY) -m console.site.serve
+
+fresh:
+	rm -rf var
 
 test: $(VENV)/.test-installed
 	@$(PY) -m tests.everywhere $(TEST_OPTIONS)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Count, DurationField, ExpressionWrapper, F, Max, Min, Q, Sum
+from django.db.models.functions import Coalesce, Greatest
 
 from data_migrations import clock
 
@@ -136,6 +137,11 @@ def _today(glance: Glance) -> datetime:
     return clock.stored(midnight)
 
 
+def _own(rows: str) -> Greatest:
+    """Of a column with rows those that the run did itself, without those of the runs that it went on after."""
+    return Greatest(F(rows) - Coalesce(F("rows_before"), 0), 0)
+
+
 def runs_ended(glance: Glance) -> Iterator[Metric]:
     """Counters of the runs that ended today (UTC). They begin anew at midnight, as if the process had.
 
@@ -162,7 +168,8 @@ def runs_ended(glance: Glance) -> Iterator[Metric]:
             timed=Count("took"),
             seconds=Sum("took", filter=plain),
             worked=Sum("worked_seconds"),
-            rows=Sum("affected_rows"),
+            rows=Sum(_own("affected_rows")),
+            kept=Sum(_own("progress_done"), filter=Q(in_batches=True)),
             **within,
         )
     )
@@ -171,7 +178,9 @@ def runs_ended(glance: Glance) -> Iterator[Metric]:
         f"{PREFIX}_runs_finished", "Runs that ended since midnight UTC, by status and kind.", labels=["status", "kind"]
     )
     changed = CounterMetricFamily(
-        f"{PREFIX}_rows_changed", "Rows changed by runs that succeeded since midnight UTC, by kind.", labels=["kind"]
+        f"{PREFIX}_rows_changed",
+        "Rows that runs changed and kept that ended since midnight UTC, by kind.",
+        labels=["kind"],
     )
     durations = HistogramMetricFamily(
         f"{PREFIX}_run_duration_seconds",
@@ -187,7 +196,10 @@ def runs_ended(glance: Glance) -> Iterator[Metric]:
             seconds = (row["seconds"].total_seconds() if row.get("seconds") else 0.0) + (row.get("worked") or 0.0)
             durations.add_metric([status, kind], [*counts, ("+Inf", row.get("timed", 0))], seconds)
     for kind in (Kind.RUN, Kind.REVERSE):
-        changed.add_metric([kind.value], found.get((Status.SUCCEEDED, kind), {}).get("rows") or 0)
+        done = found.get((Status.SUCCEEDED, kind), {}).get("rows") or 0
+        # Of those that stopped on their way only batches are kept; whoever goes on after them counts the others.
+        stopped = sum(found.get((status, kind), {}).get("kept") or 0 for status in (Status.FAILED, Status.CANCELLED))
+        changed.add_metric([kind.value], done + stopped)
     yield from (ended, changed, durations)
     last = _gauge(
         "last_finished_timestamp_seconds", "When a run last ended like that, since 1970. None is left out.", ["status"]

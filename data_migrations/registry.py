@@ -220,6 +220,18 @@ def get(name: str) -> RegisteredMigration:
     raise UnknownMigration(unknown(name, [migration.name for migration in _discover()]))
 
 
+def named(word: str, recorded: Collection[str] = ()) -> str:
+    """The migration name that is meant by it, or by the name of its command; any other word as it is.
+
+    Args:
+        recorded: names that may not be in the code; they mean themselves.
+    """
+    found = _discover()
+    if word in recorded or any(migration.name == word for migration in found):
+        return word
+    return next((migration.name for migration in found if migration.command_name == word), word)
+
+
 def get_command(command_name: str) -> type[IdempotentCommand]:
     """The class of the data migration that runs as this management command.
 

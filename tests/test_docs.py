@@ -217,6 +217,20 @@ def test_make_targets_exist() -> None:
     assert named - targets == set()
 
 
+def test_the_demo_begins_anew_as_the_readme_says(tmp_path: Path) -> None:
+    assert "`make fresh`" in (ROOT / "README.md").read_text()
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    data, kept = tmp_path / "var" / "shop.sqlite3", tmp_path / ".venv" / "bin"
+    for folder in (data.parent, kept):
+        folder.mkdir(parents=True)
+    data.touch()
+    subprocess.run(["make", "fresh"], cwd=tmp_path, check=True, capture_output=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".venv", "Makefile"]
+    # It is where the site keeps all that it has.
+    settings = (ROOT / "console" / "site" / "settings.py").read_text()
+    assert 'BASE_DIR / "var"' in settings
+
+
 # Settings
 
 

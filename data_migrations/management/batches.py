@@ -13,6 +13,8 @@ from ..models import QuarantinedRow
 from ..words import counted
 from ..work import current_actor
 
+NAME_HELP = "The name of a data migration, or of its command."
+
 
 class BatchVerbs(BaseCommand):
     """``quarantine`` and ``tune``."""
@@ -20,13 +22,13 @@ class BatchVerbs(BaseCommand):
     def add_batch_verbs(self, verbs: Any) -> list[Any]:
         """Add the subparsers and give them."""
         rows = verbs.add_parser("quarantine", help="The rows that a batched data migration set aside.")
-        rows.add_argument("name", metavar="NAME")
+        rows.add_argument("name", metavar="NAME", help=NAME_HELP)
         rows.add_argument("--accept", action="store_true", help="Take it that those rows stay as they are.")
         rows.add_argument("--reason", default="", metavar="TEXT", help="Why; kept in the history.")
         rows.add_argument("--retry-info", action="store_true", help="Say how they are tried again, and the tracebacks.")
         rows.add_argument("--format", choices=("table", "json"), default="table")
         tune = verbs.add_parser("tune", help="Change batch size and pause of a batched data migration under way.")
-        tune.add_argument("name", metavar="NAME")
+        tune.add_argument("name", metavar="NAME", help=NAME_HELP)
         tune.add_argument("--batch-size", type=int, metavar="ROWS", help="Rows in a batch from now on.")
         tune.add_argument("--pause", type=float, metavar="SECONDS", help="Pause between two batches from now on.")
         return [rows, tune]
@@ -35,6 +37,7 @@ class BatchVerbs(BaseCommand):
         self, *, name: str, database: str, accept: bool, reason: str, retry_info: bool, format: str, **options: Any
     ) -> None:
         """Show the rows that were set aside, or accept them."""
+        name = registry.named(name)
         self._require_batched(name, database)
         if accept:
             if not reason.strip():
@@ -68,6 +71,7 @@ class BatchVerbs(BaseCommand):
 
     def do_tune(self, *, name: str, database: str, batch_size: int | None, pause: float | None, **options: Any) -> None:
         """Write the wish, which a run reads within a second or so."""
+        name = registry.named(name)
         self._require_batched(name, database)
         if (batch_size is not None and batch_size < 1) or (pause is not None and pause < 0):
             raise CommandError("A batch has at least one row, and a pause is not negative. Nothing was changed.")

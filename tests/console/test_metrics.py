@@ -84,8 +84,19 @@ def test_what_ended_today_is_counted_and_what_ended_before_is_not(noon: datetime
     assert value("runs_finished_total", status="failed", kind="run") == 1
     assert value("runs_finished_total", status="succeeded", kind="mark") == 1
     assert value("runs_finished_total", status="cancelled", kind="run") == 0
-    # A dry run changes nothing, and what failed was undone or is counted by whoever finishes it.
+    # A dry run changes nothing, and what failed was undone.
     assert value("rows_changed_total", kind="run") == 111
+
+
+def test_a_row_is_counted_once_by_the_run_that_did_it(noon: datetime) -> None:
+    ended(noon, status="failed", in_batches=True, progress_done=40)
+    assert value("rows_changed_total", kind="run") == 40
+    ended(noon, status="cancelled", in_batches=True, progress_done=70, rows_before=40)
+    assert value("rows_changed_total", kind="run") == 70
+    # It came to nothing of its own.
+    ended(noon, status="failed", in_batches=True, progress_done=70, rows_before=70)
+    ended(noon, in_batches=True, affected_rows=100, progress_done=100, rows_before=70)
+    assert value("rows_changed_total", kind="run") == 100
 
 
 def test_durations_are_a_histogram(noon: datetime) -> None:

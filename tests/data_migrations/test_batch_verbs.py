@@ -39,6 +39,7 @@ def test_the_rows_set_aside_are_listed(poisoned, run):
         f"testapp.item key {poisoned[1]}  ValueError: poison 2 cannot be read",
         f"Quarantined rows of {POISON}: 2.",
     ]
+    assert run("custom_migrations", "quarantine", "batch_poison") == output
     output = run("custom_migrations", "quarantine", POISON, "--retry-info")
     assert 'run "manage.py batch_poison" again: it tries these rows first' in output
     assert "in perform_batch" in output
@@ -136,7 +137,7 @@ def test_a_run_under_way_is_tuned(run, monkeypatch):
     ItemFactory.create_batch(100)
     with pytest.raises(StoppedEarly):
         run("batch_increment", "--limit-batches", "1")
-    output = run("custom_migrations", "tune", INCREMENT, "--batch-size", "45", "--pause", "0.001")
+    output = run("custom_migrations", "tune", "batch_increment", "--batch-size", "45", "--pause", "0.001")
     assert f"{INCREMENT}: batch size 45, pause 0.001 s from its next batches on." in output
     assert checkpoints.wishes(INCREMENT, "default") == (45, 0.001)
     run("custom_migrations", "tune", INCREMENT, "--pause", "0")

@@ -11,6 +11,7 @@ from data_migrations import ledger
 from data_migrations.exceptions import AlreadyRunning, InvalidArgument, UnknownMigration
 from data_migrations.leases import hold
 from data_migrations.models import Event, LedgerEvent
+from data_migrations.reporting import Door
 from data_migrations.stopping import StopFlag
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -59,6 +60,18 @@ def test_mark_and_unmark_write_the_history(run, monkeypatch):
         (Event.MARKED, "ana", "marked", "done by hand"),
         (Event.UNMARKED, "ana", "marked", "a mistake"),
     ]
+
+
+def test_a_data_migration_is_named_by_its_command_as_well(run):
+    assert run("custom_migrations", "mark", "increment").strip() == f"Marked as applied: {INCREMENT}"
+    assert run("custom_migrations", "unmark", "increment").strip() == f"Record removed: {INCREMENT}"
+    # What is recorded by that very name is meant before any command.
+    ledger.record("increment", using="default", by="ana", door=Door.CODE)
+    assert run("custom_migrations", "unmark", "increment").strip() == "Record removed: increment"
+
+
+def test_the_list_calls_an_app_by_its_label_as_the_pages_do(run):
+    assert listed(run)[INCREMENT]["app"] == "testapp"
 
 
 def test_what_is_marked_does_not_run(items, amounts, run):

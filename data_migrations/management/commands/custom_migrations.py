@@ -15,7 +15,7 @@ from ...reporting import Door
 from ...status import MigrationStatus, State, statuses
 from ...words import counted
 from ...work import current_actor
-from ..batches import BatchVerbs
+from ..batches import NAME_HELP, BatchVerbs
 
 
 class Command(BatchVerbs, BaseCommand):
@@ -34,7 +34,7 @@ class Command(BatchVerbs, BaseCommand):
         mark = verbs.add_parser("mark", help="Record as applied without running.")
         unmark = verbs.add_parser("unmark", help="Take records out without undoing anything.")
         for verb in (mark, unmark):
-            verb.add_argument("names", nargs="+", metavar="NAME")
+            verb.add_argument("names", nargs="+", metavar="NAME", help=NAME_HELP)
             verb.add_argument("--reason", default="", metavar="TEXT", help="Why; kept in the history.")
             verb.add_argument(
                 "--allow-unregistered",
@@ -72,7 +72,7 @@ class Command(BatchVerbs, BaseCommand):
         """Write records."""
         databases.require(database)
         ledger.require_tables(database)
-        self._require_known(names, database, allow_unregistered)
+        names = self._known(names, database, allow_unregistered)
         checksums = {m.name: m.checksum for m in registry.all_migrations()}
         done = ledger.mark(
             names, using=database, by=current_actor(), reason=reason, door=Door.MARKED, checksums=checksums
@@ -85,19 +85,23 @@ class Command(BatchVerbs, BaseCommand):
         """Take records out."""
         databases.require(database)
         ledger.require_tables(database)
-        self._require_known(names, database, allow_unregistered)
+        names = self._known(names, database, allow_unregistered)
         done = ledger.unmark(names, using=database, by=current_actor(), reason=reason)
         self._say(names, done, "Record removed: ", "Was not applied: ")
 
-    def _require_known(self, names: list[str], database: str, allow_unregistered: bool) -> None:
-        candidates = {m.name for m in registry.all_migrations()} | set(ledger.applied(database))
-        for name in names:
+    def _known(self, names: list[str], database: str, allow_unregistered: bool) -> list[str]:
+        """The migration names that are meant, each of them known or allowed not to be."""
+        recorded = set(ledger.applied(database))
+        candidates = {m.name for m in registry.all_migrations()} | recorded
+        found = [registry.named(name, recorded) for name in names]
+        for name in found:
             if not name or len(name) > NAME_LENGTH:
                 raise UnknownMigration(f"A name has 1 to {NAME_LENGTH} characters. Nothing was changed.")
             if name not in candidates and not allow_unregistered:
                 raise UnknownMigration(
                     f"{registry.unknown(name, sorted(candidates))} With --allow-unregistered it is taken as it is."
                 )
+        return found
 
     def _say(self, names: list[str], done: list[str], changed: str, unchanged: str) -> None:
         for name in dict.fromkeys(names):
@@ -170,7 +174,7 @@ def _as_json(status: MigrationStatus, database: str) -> dict[str, Any]:
         "name": status.name,
         "state": status.state,
         "command": registered.command_name if registered else None,
-        "app": registered.app_name if registered else None,
+        "app": registered.app_label if registered else None,
         "applied_at": record.applied_at.isoformat() if record else None,
         "by": record.by if record else None,
         "door": record.door if record else None,

@@ -29,4 +29,4 @@ class Command(BatchedCommand):
             customer.needs_migration = False
             customer.migrated = True
         batch.save(["needs_migration", "migrated"])
-        self.stdout.write(f"batch {batch.number}: {len(batch)} customers moved")
+        self.stdout.write(f"{len(batch):,} customer{'' if len(batch) == 1 else 's'} moved")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from django.db.models.functions import Lower, Trim
 
 from data_migrations.management.commands.base import IdempotentCommand
@@ -14,7 +16,9 @@ class Command(IdempotentCommand):
     def perform_migration(self, dry_run: bool = False) -> int:
         customers = self.get_model("shop.Customer").objects.using(self.using)
         if dry_run:
-            for email in customers.order_by("pk").values_list("email", flat=True)[:5]:
-                self.stdout.write(f"for example: {email!r} → {email.strip().lower()!r}")
+            emails = customers.order_by("pk").values_list("email", flat=True).iterator()
+            changes = ((old, new) for old in emails if (new := old.strip().lower()) != old)
+            for old, new in islice(changes, 5):
+                self.stdout.write(f"for example: {old!r} → {new!r}")
         # Every row: to compare first would miss some on MariaDB, which takes "A@b.c" and "a@b.c" for equal.
         return customers.update(email=Lower(Trim("email")))
