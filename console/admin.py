@@ -32,7 +32,7 @@ from .runfilters import (
     RequesterFilter,
     StatusFilter,
 )
-from .templatetags.console import ago, badge, duration
+from .templatetags.console import ago, badge, door, duration
 from .tools import migration_url
 from .views import (
     approval,
@@ -256,7 +256,7 @@ class RunAdmin(PagesAdmin):
     @admin.display(description="by")
     def who(self, run: Run) -> str:
         """By whom, and through which door."""
-        return f"{run.requested_by or '–'} ({run.door})"
+        return f"{run.requested_by or '–'} ({door(run.door)})"
 
 
 @admin.register(Health)

@@ -15,7 +15,7 @@ from data_migrations import clock
 from . import uploads
 from .appearance import look
 from .models import Kind, Run
-from .words import duration
+from .words import door, duration
 
 NOTHING = "–"
 # Only what is not applied is marked, and only what is applied is unmarked.
@@ -69,7 +69,7 @@ def _asked(left: Run, right: Run) -> Iterator[Pair]:
     yield _pair("Although it was applied", _yes(left.force), _yes(right.force))
     yield _pair("Database", left.database, right.database, is_code=True)
     yield _pair("By", left.requested_by, right.requested_by)
-    yield _pair("Through", left.door, right.door)
+    yield _pair("Through", door(left.door), door(right.door))
     yield _pair("Reason", left.reason, right.reason)
 
 

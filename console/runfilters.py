@@ -8,6 +8,7 @@ from django.contrib.admin import ModelAdmin, SimpleListFilter
 from django.db.models import QuerySet, Subquery
 from django.http import HttpRequest
 
+from . import words
 from .appearance import breakable
 from .history import DATE
 from .models import Run
@@ -19,7 +20,7 @@ MOST_CHOICES = 100
 _KNOWN = {
     "status": dict(Run._meta.get_field("status").flatchoices),
     "kind": dict(Run._meta.get_field("kind").flatchoices),
-    "door": dict(Run._meta.get_field("door").flatchoices),
+    "door": {value: words.door(value) for value, _ in Run._meta.get_field("door").flatchoices},
 }
 _COLUMNS = ("database", "migration", "requested_by", "host", *_KNOWN)
 

@@ -17,7 +17,7 @@ from .lines import clean
 from .masking import Masker
 from .models import Kind, Run
 from .states import Status
-from .words import duration
+from .words import door, duration
 
 SUBJECT_LENGTH = 200
 LONG = 2000
@@ -116,7 +116,7 @@ def _facts(event: Event, run: Run) -> Iterator[tuple[str, str]]:
     yield "Database", line(run.database)
     yield "Run", f"{run.pk}"
     asked = line(run.requested_by, 150)
-    yield "Asked for", f"{_moment(run.requested_at)}{f' by {asked}' if asked else ''}, through {line(run.door)}"
+    yield "Asked for", f"{_moment(run.requested_at)}{f' by {asked}' if asked else ''}, through {line(door(run.door))}"
     yield "Reason", line(run.reason)
     if event not in (Event.WAITING, Event.EXPIRED):
         yield "Started", _moment(run.started_at)

@@ -130,6 +130,12 @@ def duration(value: timedelta | float | None) -> str:
 
 
 @register.filter
+def door(value: str) -> str:
+    """Through which door something came, in words."""
+    return words.door(value)
+
+
+@register.filter
 def rate(value: float) -> str:
     """Rows a second to three digits or so: "5,120", "7.3"."""
     return per_second(value)

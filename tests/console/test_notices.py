@@ -368,7 +368,7 @@ def test_a_notice_says_what_where_who_why_and_what_next() -> None:
     for part in (
         "Database: default",
         f"Run: {run.pk}",
-        "by ana, through worker",
+        "by ana, through the console",
         "Reason: for the test",
         "Process: elsewhere, pid 4711",
         "Error: ValueError: no such row\n    in table x\n",

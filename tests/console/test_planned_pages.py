@@ -279,7 +279,12 @@ def test_rejecting_needs_a_note(bea: Client, needs_approval: None) -> None:
     bea.post(run_address(run, "reject"), {"note": "Not today."})
     run.refresh_from_db()
     assert (run.status, run.decision_note) == (Status.CANCELLED, "Not today.")
-    assert "Rejected by bea: Not today. Nothing was run." in text(bea.get(run_address(run)))
+    said = text(bea.get(run_address(run)))
+    assert "Rejected by bea: Not today. Nothing was run." in said
+    assert said.count("Not today.") == 1
+    # No worker ever had it.
+    assert ", through the console" in said
+    assert "through worker" not in said
 
 
 @pytest.mark.parametrize("word", ["approve", "reject"])
