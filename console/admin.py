@@ -18,6 +18,8 @@ from django.utils.text import Truncator
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from data_migrations.reporting import Door
+
 from . import environment, history
 from .appearance import breakable
 from .compare import RECORDS
@@ -255,8 +257,9 @@ class RunAdmin(PagesAdmin):
 
     @admin.display(description="by")
     def who(self, run: Run) -> str:
-        """By whom, and through which door."""
-        return f"{run.requested_by or '–'} ({door(run.door)})"
+        """By whom, and through which door; of a mark its kind says that already."""
+        by = run.requested_by or "–"
+        return by if run.door == Door.MARKED else f"{by} ({door(run.door)})"
 
 
 @admin.register(Health)

@@ -135,7 +135,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
 
 
 def test_which_file_has_to_be_said():
-    with pytest.raises(InvalidArgument, match="'csv' is required"):
+    with pytest.raises(InvalidArgument, match="Argument 'csv': a value is needed"):
         executor.run_command("import_items", values={})
 
 
