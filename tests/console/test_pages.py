@@ -563,6 +563,8 @@ def test_the_history_has_runs_of_every_door_and_marks(client_of_ana: Client):
     assert only.count("by-shell (shell)</td>") == 1
     assert "by-migrate (" not in only
     assert "by-worker (the console)</td>" in html
+    # What it is says so already.
+    assert "by-marked</td>" in html
     assert ">the console</a>" in html
     assert "by-migrate (migrate)</td>" in text(client_of_ana.get(url + "?by=by-migrate"))
     assert Run.objects.count() == 4

@@ -1,26 +1,18 @@
-"""What the console keeps: runs, their attempts, their logs, and the workers seen.
-
-No foreign key leaves the console's own tables: users and data may live in other databases.
-"""
+"""Runs: what was asked for, where each is, and the attempts that processes made at it."""
 
 from __future__ import annotations
 
-import uuid
 from datetime import timedelta
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.utils import timezone
 
+from console.states import ACTIVE, FINISHED, Status
 from data_migrations.models import NAME_LENGTH
 from data_migrations.reporting import Door, SetAside
 
-from .states import ACTIVE, FINISHED, Status
-
-
-def new_key() -> str:
-    """A key for a new run."""
-    return uuid.uuid4().hex
+from .keys import new_key
 
 
 class Kind(models.TextChoices):
@@ -267,181 +259,3 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"attempt {self.number} of run {self.run_id}"
-
-
-class LogChunk(models.Model):
-    """Consecutive lines of a run's log, written once.
-
-    ``text`` is the lines joined by newlines; ``meta`` has for each line the milliseconds since
-    ``at`` and the letter of its level (``logs.LEVELS``).
-    """
-
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="chunks", db_index=False)
-    first = models.BigIntegerField()
-    count = models.PositiveIntegerField()
-    bytes = models.PositiveIntegerField()
-    at = models.DateTimeField()
-    text = models.TextField()
-    meta = models.TextField()
-
-    class Meta:
-        ordering = ("first",)
-        default_permissions = ()
-        constraints = (models.UniqueConstraint(fields=["run", "first"], name="console_chunk_once"),)
-
-    def __str__(self) -> str:
-        return f"lines {self.first} to {self.first + self.count - 1} of run {self.run_id}"
-
-
-class Upload(models.Model):
-    """A file that a person uploaded for a run; it goes when the run comes to its end."""
-
-    key = models.CharField(max_length=32, unique=True, default=new_key, editable=False)
-    name = models.CharField(max_length=100)
-    bytes = models.PositiveBigIntegerField()
-    uploaded_by = models.CharField(max_length=150, blank=True)
-    uploaded_at = models.DateTimeField(default=timezone.now)
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, null=True, blank=True, related_name="uploads")
-
-    class Meta:
-        default_permissions = ()
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class UploadPart(models.Model):
-    """A piece of an uploaded file, small enough for one statement of any database."""
-
-    upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="parts", db_index=False)
-    number = models.PositiveIntegerField()
-    data = models.BinaryField()
-
-    class Meta:
-        ordering = ("number",)
-        default_permissions = ()
-        constraints = (models.UniqueConstraint(fields=["upload", "number"], name="console_upload_part_once"),)
-
-    def __str__(self) -> str:
-        return f"part {self.number} of {self.upload_id}"
-
-
-class Worker(models.Model):
-    """A worker process and its last sign of life."""
-
-    host = models.CharField(max_length=255)
-    pid = models.PositiveBigIntegerField()
-    machine = models.CharField(max_length=100, blank=True)
-    pid_started = models.CharField(max_length=32, blank=True)
-    started_at = models.DateTimeField()
-    seen_at = models.DateTimeField(db_index=True)
-    draining = models.BooleanField(default=False)
-    # When it said goodbye: it was asked to stop, and has. Null of one that goes on or was killed.
-    left_at = models.DateTimeField(null=True, blank=True)
-    release = models.CharField(max_length=200, blank=True)
-    run = models.ForeignKey(Run, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
-    # What only the worker's own host can tell: how many seconds its clock is ahead of the database's, and for how
-    # many seconds log lines have waited there to be stored.
-    clock_skew = models.FloatField(null=True, blank=True)
-    log_lag = models.FloatField(null=True, blank=True)
-
-    class Meta:
-        ordering = ("host", "pid")
-        default_permissions = ()
-        constraints = (
-            models.UniqueConstraint(fields=["host", "machine", "pid", "pid_started"], name="console_worker_once"),
-        )
-
-    def __str__(self) -> str:
-        return f"worker {self.pid} on {self.host}"
-
-
-class Notice(models.Model):
-    """Something that people are to be told of, by one channel; tried again until it was sent or given up.
-
-    The run may be pruned before: what is to be said is kept here.
-    """
-
-    run = models.ForeignKey(Run, on_delete=models.SET_NULL, null=True, blank=True, related_name="notices")
-    event = models.CharField(max_length=20)
-    channel = models.CharField(max_length=20)
-    # The same event of the same run is told once for each channel.
-    once_key = models.CharField(max_length=100, unique=True)
-    subject = models.CharField(max_length=300)
-    text = models.TextField()
-    created_at = models.DateTimeField(default=timezone.now)
-    # When it is to be sent next; null once it was sent or given up.
-    due_at = models.DateTimeField(null=True, blank=True, db_index=True)
-    tries = models.PositiveIntegerField(default=0)
-    sent_at = models.DateTimeField(null=True, blank=True)
-    error = models.TextField(blank=True)
-
-    class Meta:
-        ordering = ("-id",)
-        default_permissions = ()
-
-    def __str__(self) -> str:
-        return self.subject
-
-
-class Canary(models.Model):
-    """A message that does nothing but come through the queue: proof that its workers take tasks. One row a cluster."""
-
-    cluster = models.CharField(max_length=100, unique=True)
-    sent_at = models.DateTimeField(null=True, blank=True)
-    answered_at = models.DateTimeField(null=True, blank=True)
-    # Seconds that the last one was under way.
-    took = models.FloatField(null=True, blank=True)
-    answered_by = models.CharField(max_length=300, blank=True)
-
-    class Meta:
-        default_permissions = ()
-
-    def __str__(self) -> str:
-        return f"canary of {self.cluster}"
-
-
-class Migration(models.Model):
-    """A registered data migration, as a row of the admin: it has no table, its facts come from the core.
-
-    Viewing it takes the permission to view runs, so that there is one permission to give.
-    """
-
-    name = models.CharField(primary_key=True, max_length=NAME_LENGTH)
-
-    class Meta:
-        managed = False
-        default_permissions = ()
-        verbose_name = "data migration"
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class SchemaMigration(models.Model):
-    """One of Django's own schema migrations, as a row of the admin: its facts come from Django."""
-
-    name = models.CharField(primary_key=True, max_length=NAME_LENGTH)
-
-    class Meta:
-        managed = False
-        default_permissions = ()
-        verbose_name = "schema migration"
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class Health(models.Model):
-    """The health of the console, as a page of the admin."""
-
-    name = models.CharField(primary_key=True, max_length=NAME_LENGTH)
-
-    class Meta:
-        managed = False
-        default_permissions = ()
-        verbose_name = "health"
-        verbose_name_plural = "health"
-
-    def __str__(self) -> str:
-        return self.name
