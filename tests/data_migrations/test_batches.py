@@ -98,6 +98,15 @@ def test_restart_drops_the_checkpoint_and_asks_first(many, amounts, run, monkeyp
     assert amounts() == [2] * 20 + [1] * 80
 
 
+def test_the_end_of_one_leaves_the_checkpoints_of_the_others(many, run):
+    ItemFactory(name="poison 1")
+    with pytest.raises(QuarantineNotEmpty):
+        run("batch_poison")
+    others = Checkpoint.objects.count()
+    command()
+    assert Checkpoint.objects.count() == others == 1
+
+
 def test_a_forced_run_starts_at_the_beginning(many, amounts):
     command()
     command(force=True)
