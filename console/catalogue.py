@@ -265,7 +265,8 @@ def _row(
     if active is not None and active.status == Status.RUNNING and active.kind in (Kind.RUN, Kind.REVERSE):
         # The console hears of a run before its lease can be seen, and while SQLite's file is held.
         state = "running"
-    if state == "running" or _was_done_since(failed, each.record):
+    is_said = state == "quarantined" and failed is not None and errors.left_rows_aside(failed)
+    if state == "running" or is_said or _was_done_since(failed, each.record):
         failed = None
     if active is not None or state == "running" or _was_done_since(held, each.record):
         held = None

@@ -66,6 +66,11 @@ def told(run: Run) -> Told:
     return Told(first or "It failed", rest.strip())
 
 
+def class_path(run: Run) -> str:
+    """Where the class of the author's error is; empty for a builtin one, and for ours."""
+    return run.error_class if _class(run) and "." in run.error_class else ""
+
+
 def left_rows_aside(run: Run) -> bool:
     """Whether all that keeps it from being applied are rows that were set aside."""
     return run.error_class == f"{QuarantineNotEmpty.__module__}.{QuarantineNotEmpty.__qualname__}"

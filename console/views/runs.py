@@ -82,6 +82,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
         tried_part=_tried_part(run),
         since=_since(run),
         error=errors.told(run),
+        error_class_path=errors.class_path(run),
         left_rows_aside=errors.left_rows_aside(run),
         error_place=errors.place(run, migration) if sees_log else None,
         liveness=liveness.of(run),

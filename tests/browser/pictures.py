@@ -22,9 +22,9 @@ from tests.browser.site import ARGUMENTS, ROOT, Site, chromium, running
 FOLDER = ROOT / "docs" / "images" / "console"
 # What "manage.py shell" is told; states.py cannot be imported here, where no Django is set up.
 WRITE = "from tests.browser.states import write; write()"
-EMAILS, SEGMENT, SEED, STALE = (
+EMAILS, SEGMENT, SEED, STALE, CUSTOMERS = (
     "normalize_customer_emails_v1_2026_11_02", "segment_customers_v1_2026_11_19", "seed_countries_v1_2026_11_01",
-    "close_stale_orders_v2_2026_11_09",
+    "close_stale_orders_v2_2026_11_09", "migrate_customers_v1_2026_11_21",
 )  # fmt: skip
 QUALITY = 62
 TALL = 900
@@ -63,6 +63,7 @@ def _states() -> dict[str, Picture]:
         "cancelled": "was stopped by a person; finished batches are kept",
         "succeeded": "is done",
         "failed": "shows its error before anything else",
+        "aside": "is through but for rows that were set aside",
         "dry": "was a dry run: what would change, with rows before and after",
     }
     return {f"run-{word}": Picture("run_change", word, f"A run that {says}") for word, says in words.items()}
@@ -77,7 +78,8 @@ PICTURES: dict[str, Picture] = {
     "confirm": Picture("migration_start", STALE, "What will be done where, before it is", confirm=True),
     "mark": Picture("migration_mark", SEGMENT, "Marking as applied, with a reason"),
     "unmark": Picture("migration_unmark", SEED, "Taking a record out"),
-    "accept": Picture("migration_accept", EMAILS, "Accepting rows that were set aside"),
+    "aside": Picture("migration_change", CUSTOMERS, "One whose rows are done but for one that was set aside"),
+    "accept": Picture("migration_accept", CUSTOMERS, "Accepting rows that were set aside"),
     **_states(),
     "run-running-dark": Picture("run_change", "running", "A run that goes on, in the dark", scheme="dark"),
     "run-failed-narrow": Picture("run_change", "failed", "A failed run on a telephone", width=360),
@@ -90,6 +92,7 @@ PICTURES: dict[str, Picture] = {
     "force": Picture("run_force", "running", "Stopping by force"),
     "tune": Picture("run_tune", "running", "Another batch size while it goes on"),
     "history": Picture("run_changelist", "", "The history of runs, with its filters"),
+    "history-narrow": Picture("run_changelist", "", "The history on a telephone", width=360),
     "compare-with": Picture("run_compare_with", "failed", "What a run can be compared with"),
     "compare": Picture("run_compare", "", "Two runs side by side", query="compare/?run={failed}&run={dry}"),
     "health": Picture("health_changelist", "", "What is well with the console, and what is not"),

@@ -16,17 +16,18 @@ from data_migrations.models import Checkpoint, QuarantinedRow
 from data_migrations.reporting import Door
 
 BACKFILL, EMAILS = "backfill_order_totals_v1_2026_11_05", "normalize_customer_emails_v1_2026_11_02"
-SEGMENT, SEED, STALE = (
-    "segment_customers_v1_2026_11_19", "seed_countries_v1_2026_11_01", "close_stale_orders_v2_2026_11_09"
+SEGMENT, SEED, CUSTOMERS = (
+    "segment_customers_v1_2026_11_19", "seed_countries_v1_2026_11_01", "migrate_customers_v1_2026_11_21"
 )  # fmt: skip
-UNBEGUN, ENDED = ("waiting", "scheduled", "enqueued"), ("succeeded", "failed", "cancelled", "dry")
+UNBEGUN, ENDED = ("waiting", "scheduled", "enqueued"), ("succeeded", "failed", "cancelled", "dry", "aside")
 STEPS = [("s", "Run by ben through the console: OPS-1204")] + [
     ("o", f"{number},000 of 48,000 orders have their totals, up to order {number * 1377:,}") for number in range(1, 31)
 ]
 ERROR = "duplicate key value violates unique constraint: shop_customer.email"
+UNUSABLE = "'somewhere' is no e-mail address"
 TRACEBACK = f"""Traceback (most recent call last):
-  File "normalize_customer_emails.py", line 21, in perform_batch
-    batch.save(["email"])
+  File "normalize_customer_emails.py", line 21, in perform_migration
+    customer.save(update_fields=["email"])
 django.db.utils.IntegrityError: {ERROR}"""
 
 
@@ -45,10 +46,15 @@ def write() -> None:
     _run("cancelled", BACKFILL, STEPS[:9], note="Cancelled by ben.", control_by="ben", **batched)
     counted = [("o", "249 countries were added")]
     _run("succeeded", SEED, counted, result="249 countries", affected_rows=249)
-    undone = [("r", f"IntegrityError: {ERROR}"), ("w", "This batch is undone; 11,000 rows are kept")]
-    _run("failed", EMAILS, STEPS[:11] + undone, error_class="IntegrityError", error_line=12, traceback=TRACEBACK,
-         error_message=f"{ERROR} (rows 11,001 to 12,000)",
-         **batched | {"progress_done": 11_000, "course": _course(now, 11_000)})  # fmt: skip
+    looked = [("o", f"{number},000 of 48,000 customers were looked at") for number in range(1, 12)]
+    _run("failed", EMAILS, [*STEPS[:1], *looked, *(("r", line) for line in TRACEBACK.splitlines())], error_line=13,
+         error_class="django.db.utils.IntegrityError", traceback=TRACEBACK, course=_course(now, 11_000),
+         error_message=f"{EMAILS} failed: IntegrityError: {ERROR}.\nNothing was kept: its transaction was rolled back. "
+         "It is not recorded as applied.")  # fmt: skip
+    _run("aside", CUSTOMERS, [("w", f"Set aside (key 1377): ValueError: {UNUSABLE}")],
+         error_class="data_migrations.exceptions.QuarantineNotEmpty",
+         error_message=f"{CUSTOMERS} is through with 1,279 rows, but 1 row (key 1377) was set aside.\nThis run is not "
+         "recorded as applied.", **batched | {"progress_done": 1280, "progress_total": 1280})  # fmt: skip
     samples = [
         {"key": key, "before": {"email": f"Ada.{key}@Example.COM"}, "after": {"email": f"ada.{key}@example.com"}}
         for key in (3, 11, 42)
@@ -67,7 +73,10 @@ def write() -> None:
     began = now - timedelta(minutes=29)
     Checkpoint.objects.create(name=BACKFILL, batches=30, rows=30_000, total=48_000, batch_size=1000, started_at=began,
                               updated_at=now)  # fmt: skip
-    QuarantinedRow.objects.create(name=EMAILS, key="1377", error=f"IntegrityError: {ERROR}", at=now)
+    Checkpoint.objects.create(name=CUSTOMERS, batches=13, rows=1279, total=1280, batch_size=100, exhausted=True,
+                              started_at=began, updated_at=now)  # fmt: skip
+    QuarantinedRow.objects.create(name=CUSTOMERS, key="1377", model="shop.customer", error=f"ValueError: {UNUSABLE}",
+                                  at=now)  # fmt: skip
     ledger.record(SEED, using="default", by="ben", door=Door.WORKER, duration=12.4, result="249 countries",
                   checksum=registry.get(SEED).checksum)  # fmt: skip
 
@@ -88,7 +97,8 @@ def _run(word: str, migration: str, lines: list[tuple[str, str]] | None = None, 
     values: dict[str, Any] = {
         "migration": migration, "command_name": known.command_name, "requested_by": "ben", "door": "worker",
         "reason": "OPS-1204: the yearly report needs the totals", "requested_at": asked, "enqueued_at": asked,
-        "checksum": known.checksum, "release": "2026.11.3", "status": "succeeded" if word == "dry" else word,
+        "checksum": known.checksum, "release": "2026.11.3",
+        "status": {"dry": "succeeded", "aside": "failed"}.get(word, word),
     }  # fmt: skip
     if word not in UNBEGUN:
         values |= {"started_at": began, "host": "worker-1", "pid": 412, "attempt": 1}

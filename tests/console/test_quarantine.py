@@ -68,6 +68,7 @@ def test_the_error_says_it_once_and_in_words(run: Run, boss: Client) -> None:
     assert '<a href="#console-quarantine-title">See the rows that were set aside</a>' in page
     assert "When the cause is mended" not in page
     assert "custom_migrations quarantine" not in page
+    assert "QuarantineNotEmpty" not in page
 
 
 def test_each_row_says_whose_key_it_has_and_leads_to_where_it_can_be_mended(run: Run, boss: Client) -> None:
@@ -111,7 +112,7 @@ def test_where_it_is_applied_already_both_are_said(run: Run, boss: Client) -> No
     page = boss.get(address("change", POISON)).content.decode()
     assert "Applied " in page
     assert "Since then a run was begun that is not recorded yet." in page
-    assert "2 of them are set aside: mend them" in page
+    assert '2 of them are <a href="#console-quarantine-title">set aside</a>, so that this is not recorded.' in page
     QuarantinedRow.objects.all().delete()
     page = boss.get(address("change", POISON)).content.decode()
     assert "It is through with all its rows, but that is not recorded" in page
@@ -121,16 +122,16 @@ def test_where_it_is_applied_already_both_are_said(run: Run, boss: Client) -> No
 def test_the_list_and_the_page_say_what_to_do_about_them(run: Run, boss: Client) -> None:
     page = boss.get(LIST).content.decode()
     assert "Rows set aside" in page
+    assert "Last run failed" not in page
     link = f'<a href="{address("change", POISON)}#console-quarantine">2 rows are set aside</a>'
     assert f"{link}: mend them and run it again, or accept them." in page
     assert POISON in boss.get(LIST + "?state=quarantined").content.decode()
     page = boss.get(address("change", POISON)).content.decode()
     assert "A run of it did not come to its end" not in page
-    assert (
-        "2 of them are set aside: mend them and "
-        f'<a href="{address("run", POISON, again=str(run.pk))}">run it again</a>, '
-        f'or <a href="{address("accept", POISON)}">accept them</a>.'
-    ) in page
+    assert '2 of them are <a href="#console-quarantine-title">set aside</a>: it is not applied yet.' in page
+    # What to do is said once; and that the run failed says nothing more.
+    assert page.count("counts as applied") == 1
+    assert "Its last run failed" not in page
     QuarantinedRow.objects.all()[:1].get().delete()
     boss.post(address("accept", POISON), {"reason": "They are test orders"})
     assert "It is through with all its rows, but not recorded as applied" in (
