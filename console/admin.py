@@ -243,7 +243,7 @@ class RunAdmin(PagesAdmin):
     @admin.display(description="status")
     def status_badge(self, run: Run) -> SafeString:
         """How it ended, or where it is."""
-        return badge(run.status)
+        return badge(run.look)
 
     @admin.display(description="asked for", ordering="requested_at")
     def when(self, run: Run) -> Any:

@@ -23,7 +23,18 @@ from .models import Kind, Run
 from .states import ACTIVE, PLANNED, Status
 
 # The order of the filters, and of the states that deserve a look before the others.
-STATES = ("pending", "running", "interrupted", "paused", "quarantined", "changed", "broken", "unregistered", "applied")
+STATES = (
+    "pending",
+    "running",
+    "interrupted",
+    "paused",
+    "quarantined",
+    "through",
+    "changed",
+    "broken",
+    "unregistered",
+    "applied",
+)
 # What a run of one may be waiting for, beside its state.
 PLANS = tuple(str(status) for status in PLANNED)
 # That its last run failed, whatever its state.
@@ -77,6 +88,8 @@ class Row:
         """The state to show: one that changed since it was applied says so, and one that a person stopped, too."""
         if self.state == "interrupted" and self.held_run and self.held_run.status == Status.PAUSED:
             return "paused"
+        if self.state == "interrupted" and self.is_through:
+            return "through"
         return "changed" if self.state == "applied" and self.changed else self.state
 
     @property
@@ -265,7 +278,7 @@ def _row(
     if active is not None and active.status == Status.RUNNING and active.kind in (Kind.RUN, Kind.REVERSE):
         # The console hears of a run before its lease can be seen, and while SQLite's file is held.
         state = "running"
-    is_said = state == "quarantined" and failed is not None and errors.left_rows_aside(failed)
+    is_said = each.is_through and failed is not None and errors.left_rows_aside(failed)
     if state == "running" or is_said or _was_done_since(failed, each.record):
         failed = None
     if active is not None or state == "running" or _was_done_since(held, each.record):

@@ -8,7 +8,7 @@ from typing import Any
 
 from data_migrations.reporting import Door
 
-from . import dispatch, endings
+from . import dispatch, endings, standing
 from .models import Control, Run
 from .states import ACTIVE, PLANNED, RESUMABLE, Status
 
@@ -64,7 +64,14 @@ def why_not_resume(run: Run) -> str:
         return f"It is {run.status}: only a paused or interrupted run can be resumed."
     if run.door != Door.WORKER:
         return f"It came from outside the console ({run.door}); start it there again, or run it from here."
-    return _other(run)
+    return _other(run) or _taken_over(run)
+
+
+def _taken_over(run: Run) -> str:
+    later = Run.objects.of(run.migration).filter(standing.TAKEN_OVER, database=run.database, pk__gt=run.pk).first()
+    if later is None or run.status != Status.PAUSED:
+        return ""
+    return f"Run {later.pk} came after it and took its place. To go on, run it again; this one can be cancelled."
 
 
 def _other(run: Run) -> str:

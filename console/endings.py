@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from data_migrations.exceptions import MigrationFailed, OutsideWindow, StoppedEarly
+from data_migrations.exceptions import MigrationFailed, OutsideWindow, QuarantineNotEmpty, StoppedEarly
 from data_migrations.reporting import Outcome, OutcomeKind, RunInfo
 
 from .lines import clean
@@ -38,6 +38,9 @@ class Ending:
     fields: dict[str, Any] = field(default_factory=dict)
 
 
+ONWARDS = "after them"
+
+
 class Kept(NamedTuple):
     """What is kept of a run that stopped, and from where it goes on; both as parts of a sentence."""
 
@@ -48,7 +51,7 @@ class Kept(NamedTuple):
     def of(cls, run: RunInfo) -> Kept:
         """As the kind of the run has it."""
         if run.in_batches and not (run.dry_run or run.reverse):
-            return cls("Its finished batches are kept", "after them")
+            return cls("Its finished batches are kept", ONWARDS)
         if run.atomic or run.dry_run:
             return cls("Nothing of it was kept", "from its beginning")
         return NOT_ATOMIC
@@ -103,7 +106,7 @@ def of_error(error: BaseException, message: str, traceback: str) -> Ending:
     kind = type(error)
     return Ending(
         Status.FAILED,
-        kind.__qualname__,
+        "rows were set aside" if kind is QuarantineNotEmpty else kind.__qualname__,
         {
             "error_class": f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")[:200],
             "error_message": message,
@@ -164,7 +167,8 @@ def of_stop(
         status = Status.CANCELLED
         if control in ("cancel", "force"):
             who = by_force(by) if control == "force" else f"Cancelled{f' by {by}' if by else ''}"
-            message = f"{who}. {error.afterwards}".strip()
+            again = "" if kept.onwards == ONWARDS else " Another run begins anew."
+            message = f"{who}. {error.kept}{again}".strip()
     why = error.reason if control == "force" else control or error.reason
     return Ending(status, f"stopped: {why}", {"note": message})
 
@@ -172,9 +176,9 @@ def of_stop(
 def of_rollback(*, forced: bool) -> Ending:
     """The transaction that somebody else had around it did not commit."""
     next_step = (
-        "What the ledger had of it stays as it was; mend the cause, and only another forced run does it again."
+        "Its record stays as it was; mend the cause, and only another forced run does it again."
         if forced
-        else "It is not recorded as applied; mend the cause and run it again."
+        else "It was not recorded as applied; mend the cause and run it again."
     )
     said = f"The transaction around this run was rolled back, so nothing of it was kept. {next_step}"
     return Ending(Status.FAILED, "rolled back", {"error_message": said})

@@ -36,8 +36,8 @@ REASON = "force stop"
 NOTE = (
     "{who}: it came to no safe point, so its worker process was ended. What it had not committed is not kept. {record}"
 )
-UNRECORDED = "It is not recorded as applied."
-STILL_RECORDED = "What the ledger had of it stays as it was, so only another forced run goes on."
+UNRECORDED = "It was not recorded as applied."
+STILL_RECORDED = "Its record stays as it was, so only another forced run goes on."
 
 
 class ForcedStop:

@@ -53,7 +53,7 @@ class TuneForm(forms.Form):
         max_value=1_000_000,
         label="Rows in a batch",
         widget=forms.NumberInput(attrs={"class": "vIntegerField"}),
-        help_text="It stays so, also where the size adapts by itself. Empty changes nothing.",
+        help_text="A number given here stays, also where the size adapts by itself. Empty changes nothing.",
     )
     pause = forms.FloatField(
         required=False,
@@ -230,7 +230,7 @@ class RunForm(ReasonForm):
     def clean(self) -> dict[str, Any]:
         """Check the arguments as the command's own parser would."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        if self.errors:
+        if "kind" not in cleaned or any(name.startswith(PREFIX) for name in self.errors):
             return cleaned
         if self.applied and cleaned["kind"] == Kind.RUN and not cleaned.get("force"):
             self.add_error("force", "It is applied already. Tick this to run it again, or choose a dry run.")

@@ -61,7 +61,8 @@ def _checkpoint(run: Run) -> Checkpoint | None:
 def words(run: Run, checkpoint: Checkpoint) -> dict[str, str]:
     """The present ``batch_size`` and ``pause`` of a run that is under way, in words; what is unknown is left out."""
     migration = find(run.migration)
-    command: Any = migration.command_class if migration is not None else None
+    # The code here may be another one than that which is run.
+    command: Any = migration.command_class if migration is not None and migration.in_batches else None
     # In a shell it may have been started with options, of which nothing is stored.
     from_command = "from the command" + ("" if run.door == Door.WORKER else " unless an option says otherwise")
     found = {}

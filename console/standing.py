@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
 from .models import Kind, Run
 from .states import FINISHED, RESUMABLE, Status
@@ -14,6 +14,8 @@ MOST_RUNS = 1_000
 # What changes data or record; a dry run after a failure mends nothing, and one that fails breaks nothing.
 _WORK = (Kind.RUN, Kind.REVERSE)
 _COUNTED = (*_WORK, Kind.MARK, Kind.UNMARK)
+# What came after a run that stopped, and went on in its place.
+TAKEN_OVER = Q(kind__in=_WORK, started_at__isnull=False) | Q(kind__in=(Kind.MARK, Kind.UNMARK))
 
 
 def failed(database: str, names: Collection[str] | None = None) -> dict[str, Run]:
@@ -23,24 +25,22 @@ def failed(database: str, names: Collection[str] | None = None) -> dict[str, Run
         database: the alias.
         names: only these; all where it is None.
     """
-    return _newest((Status.FAILED,), FINISHED, database, names)
+    return _newest((Status.FAILED,), Q(kind__in=_COUNTED, status__in=FINISHED), database, names)
 
 
 def held(database: str, names: Collection[str] | None = None) -> dict[str, Run]:
     """The paused or interrupted run of each data migration that can still be taken up again: one query.
 
-    Until another one has succeeded: one that was cancelled, or failed, leaves it where it was. Arguments as
-    ``failed`` has them.
+    Until another one was begun, which went on in its place, or the record was set by hand. Arguments as ``failed``
+    has them.
     """
-    return _newest(RESUMABLE, (Status.SUCCEEDED,), database, names)
+    return _newest(RESUMABLE, TAKEN_OVER, database, names)
 
 
-def _newest(
-    statuses: Iterable[Status], ended: Iterable[Status], database: str, names: Collection[str] | None
-) -> dict[str, Run]:
-    """The newest run of each data migration that has one of the statuses, and after it none that ended so."""
+def _newest(statuses: Iterable[Status], followed: Q, database: str, names: Collection[str] | None) -> dict[str, Run]:
+    """The newest run of each data migration that has one of the statuses, and was not followed by such a one."""
     same = Run.objects.filter(database=OuterRef("database"), migration=OuterRef("migration"), pk__gt=OuterRef("pk"))
-    later = same.filter(kind__in=_COUNTED, status__in=ended)
+    later = same.filter(followed)
     runs = Run.objects.filter(status__in=statuses, database=database, kind__in=_WORK)
     if names is not None:
         runs = runs.filter(migration__in=names)

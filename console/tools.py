@@ -80,6 +80,9 @@ def when(moment: datetime | None) -> str:
 
 def _planned(row: Row) -> str:
     """A run that would come on top of another one; a dry run may, to look at what is to be approved."""
+    held = row.held_run
+    if held is not None and held.status == Status.PAUSED and held.door == Door.WORKER:
+        return f"Run {held.pk} of it is paused; resume that one, or cancel it."
     run = row.planned_run
     if run is None:
         return ""

@@ -276,7 +276,7 @@ class BatchRun:
         hint = hints.for_error(error)
         return BatchFailed(
             f"{self.command.migration_name} failed in {where}: {sentence(error)}",
-            f"{kept} This run is not recorded as applied.{' ' + hint if hint else ''}",
+            f"{kept} This run was not recorded as applied.{' ' + hint if hint else ''}",
             "Mend the cause and run it again.",
         )
 
@@ -347,7 +347,7 @@ class BatchRun:
             raise QuarantineNotEmpty(
                 f"{self.command.migration_name} is through with {counted(position.rows, 'row')}, but {aside} "
                 f"{were(aside.count)} set aside.",
-                "This run is not recorded as applied.",
+                "This run was not recorded as applied.",
                 f"Mend {them} and run it again, which tries only {them}; or accept {them} with "
                 f'"{quarantine.how_to_accept(self.command.migration_name, self.using)}" and run it again.',
             )

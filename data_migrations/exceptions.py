@@ -125,15 +125,16 @@ class StoppedEarly(DataMigrationError):
 
     Args:
         reason: in a word or two, what stopped it.
-        afterwards: what of it is kept, and what to do next; the message has that, too.
+        kept: what of it is kept.
+        todo: what to do next, for one at a shell; the message has all three.
     """
 
     exit_status = EXIT_STOPPED
 
-    def __init__(self, message: str, *, reason: str, afterwards: str = "") -> None:
-        super().__init__(" ".join(part for part in (message, afterwards) if part))
+    def __init__(self, message: str, *, reason: str, kept: str = "", todo: str = "") -> None:
+        super().__init__(" ".join(part for part in (message, kept, todo) if part))
         self.reason = reason
-        self.afterwards = afterwards
+        self.kept = kept
 
 
 class OutsideWindow(StoppedEarly):

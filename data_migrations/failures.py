@@ -26,9 +26,8 @@ def named(error: BaseException, work: Work, request: RunRequest, stop: StopFlag)
         return StoppedEarly(
             f"{name} was stopped ({reason}).",
             reason=reason,
-            afterwards=" ".join(
-                part for part in (kept(work, request), record(request), f"{next_step(work, request)}.") if part
-            ),
+            kept=" ".join(part for part in (kept(work, request), record(request)) if part),
+            todo=f"{next_step(work, request)}.",
         )
     hint = hints.for_error(error)
     return MigrationFailed(
@@ -52,8 +51,8 @@ def record(request: RunRequest) -> str:
     if request.dry_run:
         return ""
     if request.force or request.reverse:
-        return "What the ledger had of it stays as it was."
-    return "It is not recorded as applied."
+        return "Its record stays as it was."
+    return "It was not recorded as applied."
 
 
 def again(request: RunRequest) -> str:

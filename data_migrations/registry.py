@@ -66,6 +66,12 @@ class RegisteredMigration:
         return checksum(self.module_name)
 
     @property
+    def is_stale(self) -> bool:
+        """Whether its file was changed since this process imported it, which still runs what it was then."""
+        source = self.source
+        return bool(source) and self.command_class is not None and _sha256(source) != self.checksum
+
+    @property
     def atomic(self) -> bool:
         """Whether work and record are one transaction."""
         return self.command_class.atomic if self.command_class else True

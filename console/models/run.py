@@ -188,6 +188,11 @@ class Run(models.Model):
         return self.status in ACTIVE
 
     @property
+    def look(self) -> str:
+        """The status to show: what a second person rejected was not simply cancelled."""
+        return "rejected" if self.decision == Decision.REJECTED else str(self.status)
+
+    @property
     def is_finished(self) -> bool:
         """Whether it came to its end."""
         return self.status in FINISHED
@@ -205,9 +210,12 @@ class Run(models.Model):
     @property
     def own_rows(self) -> int | None:
         """How many rows it did by itself; None where nothing was counted."""
-        if self.affected_rows is None or self.kind != Kind.RUN:
+        if self.kind != Kind.RUN:
             return self.affected_rows
-        return max(0, self.affected_rows - (self.rows_before or 0))
+        # Of one that stopped on its way, its finished batches.
+        stopped = self.in_batches and self.status in (Status.FAILED, Status.CANCELLED)
+        rows = self.progress_done if self.affected_rows is None and stopped else self.affected_rows
+        return None if rows is None else max(0, rows - (self.rows_before or 0))
 
     @property
     def aside(self) -> SetAside:

@@ -87,6 +87,14 @@ def of(
     )
 
 
+def of_run(admin: ConsoleAdmin, request: HttpRequest, run: Run) -> Quarantine:
+    """What a run has left, while no other one came after it; what there is now may be from a later one."""
+    newer = Run.objects.of(run.migration).filter(database=run.database, kind=Kind.RUN, pk__gt=run.pk)
+    if not run.in_batches or newer.filter(started_at__isnull=False).exists():
+        return Quarantine()
+    return of(admin, request, run.migration, run.database)
+
+
 def _again(name: str, database: str) -> dict[str, str]:
     """With the reason and the arguments of which run another try begins."""
     last = Run.objects.of(name).filter(database=database, kind=Kind.RUN).only("pk").first()
@@ -134,7 +142,7 @@ def accept(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse
         admin,
         request,
         "admin/console/migration/accept.html",
-        title=f"Accept {counted(found.waiting, 'quarantined row')} of {name}?",
+        title=f"Accept {counted(found.waiting, 'row')} set aside of {name}?",
         crumbs=crumbs(admin, (name, back), ("Accept", "")),
         quarantine=found,
         form=form,

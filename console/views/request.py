@@ -120,7 +120,9 @@ def confirm(admin: ConsoleAdmin, request: HttpRequest, row: Row, ticket: Ticket,
     window = schedule.window_of(row.registered, ticket.kind)
     asked = ticket.starts or now
     estimate = estimates.of(row.registered, ticket.kind, ticket.database, ticket.values)
-    rehearsal = rehearsals.last(row.registered, ticket.database, ticket.values) if ticket.kind == Kind.RUN else None
+    # Where no row is left, what a dry run of them said is past.
+    tells = ticket.kind == Kind.RUN and estimate.rows != 0
+    rehearsal = rehearsals.last(row.registered, ticket.database, ticket.values) if tells else None
     return render(
         admin,
         request,
@@ -200,7 +202,8 @@ def _again(admin: ConsoleAdmin, request: HttpRequest, row: Row) -> dict[str, Any
     run = Run.objects.of(row.name).filter(pk=int(asked)).first()
     if run is None or row.registered is None or row.registered.command_class is None:
         return {"initial": {}}
-    initial: dict[str, Any] = {"reason": run.reason}
+    # A forced run that is not at its end goes on as one.
+    initial: dict[str, Any] = {"reason": run.reason, "force": run.force and row.state in ("quarantined", "interrupted")}
     sees = admin.has_view_arguments_permission(request)
     if sees:
         initial |= initial_of(row.registered, run.arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -69,6 +70,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
         modules=("live", "log") if sees_log else ("live",),
         run=run,
         in_code=migration is not None,
+        migration=migration,
         absence=absence.of_run(run) if migration is None else None,
         is_mark=run.kind in (Kind.MARK, Kind.UNMARK),
         migration_url=tools.migration_url("change", run.migration, run.database),
@@ -76,7 +78,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
         pace=pace.of(run),
         speed=speed.of(run),
         against_usual=usual.words(run, usual.before(run)),
-        quarantine=quarantine.of(admin, request, run.migration, run.database) if run.in_batches else None,
+        quarantine=quarantine.of_run(admin, request, run),
         samples=_samples(run),
         shows_samples=bool(run.samples) or migration is None or migration.in_batches,
         tried_part=_tried_part(run),
@@ -115,11 +117,12 @@ def _title(run: Run) -> str:
     return f"{look(run.kind).word} {run.pk}: {run.migration}"
 
 
-def _share(run: Run) -> float | None:
+def _share(run: Run) -> int | None:
     """How much is done, from 0 to 100; None where nobody knows."""
     if not run.progress_total or run.progress_done is None:
         return None
-    return min(100.0, 100.0 * run.progress_done / run.progress_total)
+    # Rounded down: 100 % is all of them.
+    return math.floor(min(100.0, 100.0 * run.progress_done / run.progress_total))
 
 
 def _tried_part(run: Run) -> bool:

@@ -50,10 +50,10 @@ def write() -> None:
     _run("failed", EMAILS, [*STEPS[:1], *looked, *(("r", line) for line in TRACEBACK.splitlines())], error_line=13,
          error_class="django.db.utils.IntegrityError", traceback=TRACEBACK, course=_course(now, 11_000),
          error_message=f"{EMAILS} failed: IntegrityError: {ERROR}.\nNothing was kept: its transaction was rolled back. "
-         "It is not recorded as applied.")  # fmt: skip
+         "It was not recorded as applied.")  # fmt: skip
     _run("aside", CUSTOMERS, [("w", f"Set aside (key 1377): ValueError: {UNUSABLE}")],
          error_class="data_migrations.exceptions.QuarantineNotEmpty",
-         error_message=f"{CUSTOMERS} is through with 1,279 rows, but 1 row (key 1377) was set aside.\nThis run is not "
+         error_message=f"{CUSTOMERS} is through with 1,279 rows, but 1 row (key 1377) was set aside.\nThis run was not "
          "recorded as applied.", **batched | {"progress_done": 1280, "progress_total": 1280})  # fmt: skip
     samples = [
         {"key": key, "before": {"email": f"Ada.{key}@Example.COM"}, "after": {"email": f"ada.{key}@example.com"}}

@@ -192,7 +192,7 @@ def test_batch_size_and_pause_are_changed_and_shown(client_of_ana: Client) -> No
 @pytest.mark.parametrize(
     ("kept", "door", "target", "size", "pause"),
     [
-        ({}, "worker", None, "Now 10. It stays so", "Now 0.5 s, from the command. 0 for none."),
+        ({}, "worker", None, "Now 10. A number given here stays", "Now 0.5 s, from the command. 0 for none."),
         ({"batch_size": 1200}, "worker", 1.0, "Now 1,200, adapting by itself.", "Now 0.5 s, from the command."),
         ({"batch_size": 0}, "worker", 1.0, "Now 10, from the command.", "Now 0.5 s, from the command."),
         ({}, "shell", None, "Now 10.", "Now 0.5 s, from the command unless an option says otherwise."),

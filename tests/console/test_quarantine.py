@@ -63,7 +63,7 @@ def test_the_error_says_it_once_and_in_words(run: Run, boss: Client) -> None:
     page = boss.get(run_address(run)).content.decode()
     assert 'id="console-error-title">It is through with 2 rows, but 2 rows (' in page
     assert "set aside.</h2>" in page
-    assert '<p class="console-error-message">This run is not recorded as applied.</p>' in page
+    assert '<p class="console-error-message">This run was not recorded as applied.</p>' in page
     # The buttons are in the box below, and nothing names a command of the shell.
     assert '<a href="#console-quarantine-title">See the rows that were set aside</a>' in page
     assert "When the cause is mended" not in page
@@ -86,6 +86,37 @@ def test_each_row_says_whose_key_it_has_and_leads_to_where_it_can_be_mended(run:
     for label in ("", "auth.gone", "gone"):
         QuarantinedRow.objects.update(model=label)
         assert f'<code dir="ltr">{label} key 5</code>'.replace("> ", ">") in boss.get(run_address(run)).content.decode()
+
+
+def test_a_run_shows_no_rows_that_may_be_of_a_later_one(run: Run, boss: Client) -> None:
+    later = again()
+    page = boss.get(run_address(run)).content.decode()
+    assert "Rows set aside" not in page
+    assert "See the rows" not in page
+    assert "Rows set aside" in boss.get(run_address(later)).content.decode()
+
+
+def test_once_all_are_accepted_it_is_to_be_recorded(run: Run, boss: Client) -> None:
+    boss.post(address("accept", POISON), {"reason": "They are test orders"})
+    page = boss.get(LIST).content.decode()
+    assert "Done, to be recorded" in page
+    assert "Last run failed" not in page
+    assert "Interrupted" not in page
+    form = boss.get(address("run", POISON, again=str(run.pk))).content.decode()
+    assert "set aside, and counts" not in form
+    asked = {"kind": "run", "database": "default", "reason": "to record it"}
+    confirm = " ".join(boss.post(address("run", POISON), asked).content.decode().split())
+    assert "None is left: 2 were done by earlier runs. This one records it." in confirm
+
+
+def test_a_forced_run_that_left_rows_goes_on_as_one(run: Run, boss: Client) -> None:
+    ticked = re.compile(r'<input type="checkbox" name="force"[^>]* checked')
+    ledger.record(POISON, using="default", by="ana", door=Door.SHELL)
+    assert not ticked.search(boss.get(address("run", POISON, again=str(run.pk))).content.decode())
+    Run.objects.update(force=True)
+    assert ticked.search(boss.get(address("run", POISON, again=str(run.pk))).content.decode())
+    Checkpoint.objects.all().delete()
+    assert not ticked.search(boss.get(address("run", POISON, again=str(run.pk))).content.decode())
 
 
 def test_while_other_rows_are_left_there_is_nothing_to_choose(run: Run, boss: Client) -> None:

@@ -141,14 +141,15 @@ def test_only_runs_and_reversals_are_held(kind: Kind) -> None:
     [
         ({"status": "succeeded"}, False),
         ({"status": "succeeded", "kind": "mark"}, False),
+        ({"status": "failed"}, False),
+        ({"status": "cancelled"}, False),
         # These left it where it was.
-        ({"status": "failed"}, True),
-        ({"status": "cancelled"}, True),
+        ({"status": "cancelled", "started_at": None}, True),
         ({"status": "succeeded", "kind": "dry_run"}, True),
         ({"status": "succeeded", "migration": LOOSE}, True),
     ],
 )
-def test_a_run_is_held_until_a_later_one_succeeded(later: dict[str, str], stands: bool) -> None:
+def test_a_run_is_held_until_a_later_one_was_begun(later: dict[str, Any], stands: bool) -> None:
     a_run(status="paused")
     run = a_run(status="paused")
     a_run(**later)
@@ -169,6 +170,21 @@ def test_a_paused_run_is_shown_where_one_looks_for_it_with_the_way_on(client_of_
     ) in page
     assert "A run of it did not come to its end" not in page
     assert f'<a href="{run_address(run, "resume")}">Resume run {run.pk}…</a>' in " ".join(page.split())
+
+
+def test_a_second_run_does_not_begin_while_one_is_paused(client_of_ana: Client) -> None:
+    run = a_run(status="paused", finished_at=None)
+    said = f"Run {run.pk} of it is paused; resume that one, or cancel it."
+    assert said in text(client_of_ana.get(address("change")))
+    asked = {"kind": "run", "database": "default", "reason": "now"}
+    assert f"Not possible now: {said}" in text(client_of_ana.post(address("run"), asked))
+    # To try it changes nothing.
+    assert said not in text(client_of_ana.post(address("run"), asked | {"kind": "dry_run"}))
+    # From a shell one may have begun all the same, and went on in its place.
+    later = a_run(status="failed", door="shell")
+    page = text(client_of_ana.get(run_address(run)))
+    assert f"Run {later.pk} came after it and took its place." in page
+    assert "paused" not in row(text(client_of_ana.get(LIST)), INCREMENT)
 
 
 def test_also_where_it_is_applied_and_that_run_was_forced(client_of_ana: Client) -> None:

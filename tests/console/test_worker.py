@@ -94,7 +94,7 @@ def test_a_failed_run_keeps_error_traceback_and_the_line_where_it_begins() -> No
     # What happened, and in a line of its own what is kept; what to do next the page says by its buttons.
     happened, afterwards = run.error_message.splitlines()
     assert happened == "failing_2026_01_03 failed: ValueError: the data is not as expected."
-    assert afterwards == "Nothing was kept: its transaction was rolled back. It is not recorded as applied."
+    assert afterwards == "Nothing was kept: its transaction was rolled back. It was not recorded as applied."
     assert "Traceback (most recent call last)" in run.traceback
     lines = logs.read(run).lines
     assert run.error_line is not None
@@ -327,7 +327,7 @@ def test_the_note_and_the_log_of_a_run_say_who_stopped_it_and_that_it_begins_ane
     run.refresh_from_db()
     assert run.status == Status.CANCELLED
     assert run.note == (
-        f"{note}Nothing was kept: its transaction was rolled back. It is not recorded as applied. Run it again, and it "
+        f"{note}Nothing was kept: its transaction was rolled back. It was not recorded as applied. Another run "
         "begins anew."
     )
     assert line in [each.text for each in logs.read(run).lines]
@@ -348,8 +348,8 @@ def test_a_run_in_batches_that_was_cancelled_goes_on_when_it_is_run_again(monkey
     worker.perform(run.pk)
     run.refresh_from_db()
     assert run.note == (
-        "Cancelled by bea. Its committed batches are kept, and the next run goes on after them. It is not recorded as "
-        "applied. Run it again to go on."
+        "Cancelled by bea. Its committed batches are kept, and the next run goes on after them. It was not recorded as "
+        "applied."
     )
 
 

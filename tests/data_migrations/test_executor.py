@@ -107,7 +107,7 @@ def test_a_reversal_that_fails_leaves_the_record_and_says_so(items, run, monkeyp
     monkeypatch.setattr(Command, "reverse_migration", fail)
     with pytest.raises(MigrationFailed) as caught:
         run("reversible", "--reverse")
-    assert str(caught.value).endswith("What the ledger had of it stays as it was. Mend the cause and reverse it again.")
+    assert str(caught.value).endswith("Its record stays as it was. Mend the cause and reverse it again.")
     assert ledger.is_applied("reversible_v2_2026_01_06", "default")
 
 

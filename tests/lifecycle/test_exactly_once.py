@@ -165,7 +165,7 @@ def test_a_signal_stops_it_at_the_next_progress_and_nothing_is_kept(items, nurse
     child.signal(signal.SIGTERM)
     assert child.wait() == 4
     assert "SIGTERM" in child.text()
-    assert "run it again" in child.text()
+    assert "Run it again, and it begins anew." in child.text()
     assert amounts() == [0] * 5
     again = nursery.start("tracked", "--steps", "2")
     assert again.wait() == 0

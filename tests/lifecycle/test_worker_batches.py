@@ -145,4 +145,6 @@ def test_a_frozen_worker_that_wakes_after_takeover_commits_nothing(
     run.refresh_from_db()
     assert (run.status, run.attempt) == (Status.SUCCEEDED, 2)
     assert amounts() == {1}
-    assert [each.outcome for each in run.attempts.all()] == ["interrupted", "applied"]
+    outcomes = [each.outcome for each in run.attempts.all()]
+    # That of the first may be what it said itself, once it had woken.
+    assert outcomes in (["interrupted", "applied"], ["stopped: superseded", "applied"])

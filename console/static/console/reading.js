@@ -87,7 +87,8 @@ export class Reading {
   }
 
   #up(page, from) {
-    if (this.low !== from) return false;
+    // An answer to another question would leave a hole, or the lines out of order.
+    if (this.low !== from || page.next !== from - 1) return false;
     // At the very top the browser does not keep what is seen where it is.
     if (this.pane.scrollTop === 0) this.pane.scrollTop = 1;
     this.lines.prepend(this.#shown(page.lines));
@@ -98,7 +99,7 @@ export class Reading {
   }
 
   #down(page, from) {
-    if (this.high !== from) return false;
+    if (this.high !== from || page.start !== from + 1) return false;
     this.sequence = new Sequence(page.next + 1);
     this.#append(this.#shown(page.lines));
     return true;

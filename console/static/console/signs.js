@@ -37,7 +37,9 @@ export class Signs {
     if (this.box.dataset.state === name && this.box.textContent === text) return;
     this.box.dataset.state = name;
     this.box.textContent = text;
-    if (shown === "ended") this.say(`${this.root.dataset.what} ${this.root.dataset.status}. The log has ended, ${last} lines.`);
+    const lines = `${last.toLocaleString()} line${last === 1 ? "" : "s"}`;
+    const { what, status } = this.root.dataset;
+    if (shown === "ended") this.say(`${what} ${status}. The log has ${status === "paused" ? `${lines} so far` : `ended, ${lines}`}.`);
     else if (!QUIET.includes(shown)) this.say(text);
     // What was said of a connection is over when it is there again.
     else if (Object.values(CHIPS).some(([, each]) => each === this.status.textContent)) this.say("");
