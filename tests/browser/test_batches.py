@@ -84,7 +84,7 @@ def test_a_batched_run_is_paused_tuned_resumed_stopped_by_force_and_finished(sit
     steps.follow(page, "text=Accept with a reason…")
     check_looks(page, "accept")
     page.fill("[name=reason]", "A test order")
-    steps.follow(page, "text=Yes, accept them")
+    steps.follow(page, "text=Yes, accept it")
     page.wait_for_selector("text=Accepted: 1 row stays as it is")
     check_looks(page, "accepted")
     steps.ask(page, site, BATCHES)
