@@ -145,3 +145,8 @@ def test_the_history_has_a_box_for_each_run_and_the_form_for_them(client_of_ana:
     assert "because of &lt;the&gt; test" in html
     assert "not applied → applied" in html
     assert INCREMENT in html.replace("<wbr>", "")
+
+
+def test_a_run_in_batches_that_stopped_has_the_rows_that_are_kept(db: None) -> None:
+    fields: dict[str, Any] = {"in_batches": True, "progress_done": 40, "rows_before": 15}
+    assert [a_run(status=status, **fields).own_rows for status in ("failed", "cancelled", "running")] == [25, 25, None]

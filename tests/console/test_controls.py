@@ -13,7 +13,7 @@ from console import pace, queue, spool
 from console.models import Run
 from data_migrations import checkpoints
 from data_migrations.models import Checkpoint
-from tests.console.pages import EVERYTHING, a_run, person, run_address
+from tests.console.pages import EVERYTHING, INCREMENT, a_run, person, run_address
 from tests.testapp.management.commands.batch_increment import Command
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -253,3 +253,8 @@ def test_a_batch_size_that_is_none_is_not_taken(client_of_ana: Client, values: d
     assert page.status_code == 200
     assert "Nothing was changed" in page.content.decode()
     assert checkpoints.wishes(BATCHED, "default") == (None, None)
+
+
+def test_the_pace_of_a_command_that_is_not_in_batches_here_has_no_words_of_it(db: None) -> None:
+    checkpoint = Checkpoint(name=INCREMENT, batches=3, batch_size=10)
+    assert pace.words(Run(migration=INCREMENT, in_batches=True), checkpoint) == {"batch_size": "Now 10."}
