@@ -236,9 +236,10 @@ class RunAdmin(PagesAdmin):
     @admin.display(description="what")
     def kind_badge(self, run: Run) -> SafeString:
         """What was asked for; of a mark, what it made of the record."""
-        if run.kind not in RECORDS:
+        more = RECORDS.get(run.kind) or ("although applied" if run.force and run.kind == Kind.RUN else "")
+        if not more:
             return badge(run.kind)
-        return format_html('{}<span class="console-description">{}</span>', badge(run.kind), RECORDS[run.kind])
+        return format_html('{}<span class="console-description">{}</span>', badge(run.kind), more)
 
     @admin.display(description="status")
     def status_badge(self, run: Run) -> SafeString:

@@ -57,6 +57,7 @@ LOOKS: dict[str, Look] = {
     "paused": Look("Paused", "warning", _PAUSE),
     "rejected": Look("Rejected", "quiet", _CROSS),
     "cancelled": Look("Cancelled", "quiet", _BAR),
+    "stopped_by_force": Look("Stopped by force", "quiet", _BAR),
     "succeeded": Look("Succeeded", "good", _CHECK),
     "failed": Look("Failed", "bad", _CROSS),
     # A health check.

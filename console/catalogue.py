@@ -58,6 +58,8 @@ class Row:
     """The one that waits for approval, or for its time."""
     failed_run: Run | None = None
     """The last one, where it failed and nothing was done since."""
+    cancelled_run: Run | None = None
+    """The last one, where it had begun and was cancelled, and nothing was done since."""
     held_run: Run | None = None
     """The one that was paused or interrupted, and can be taken up again."""
     missing: tuple[str, ...] = ()
@@ -91,6 +93,11 @@ class Row:
         if self.state == "interrupted" and self.is_through:
             return "through"
         return "changed" if self.state == "applied" and self.changed else self.state
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether its record, or that it has none, says all there is to say of its state."""
+        return self.state in ("applied", "pending", "unregistered")
 
     @property
     def failure(self) -> str:
@@ -172,7 +179,7 @@ def read(database: str, *, with_runs: bool = True, names: Collection[str] | None
         return Catalogue(database, [_unknown(migration) for migration in known], str(error))
     active = active_runs(database) if with_runs else {}
     planned = planned_runs(database) if with_runs else {}
-    failed = standing.failed(database, names) if with_runs else {}
+    ended = standing.ended(database, names) if with_runs else {}
     held = standing.held(database, names) if with_runs else {}
     applied = {each.name for each in statuses if each.record is not None}
     if names is not None:
@@ -185,7 +192,7 @@ def read(database: str, *, with_runs: bool = True, names: Collection[str] | None
             applied,
             active=active.get(each.name),
             planned=planned.get(each.name),
-            failed=failed.get(each.name),
+            ended=ended.get(each.name),
             held=held.get(each.name),
         )
         for each in sorted(statuses, key=lambda each: each.name)
@@ -271,16 +278,16 @@ def _row(
     *,
     active: Run | None,
     planned: Run | None,
-    failed: Run | None,
+    ended: Run | None,
     held: Run | None,
 ) -> Row:
     state = str(each.state)
     if active is not None and active.status == Status.RUNNING and active.kind in (Kind.RUN, Kind.REVERSE):
         # The console hears of a run before its lease can be seen, and while SQLite's file is held.
         state = "running"
-    is_said = each.is_through and failed is not None and errors.left_rows_aside(failed)
-    if state == "running" or is_said or _was_done_since(failed, each.record):
-        failed = None
+    is_said = each.is_through and ended is not None and errors.left_rows_aside(ended)
+    if state == "running" or is_said or _was_done_since(ended, each.record):
+        ended = None
     if active is not None or state == "running" or _was_done_since(held, each.record):
         held = None
     return Row(
@@ -295,7 +302,8 @@ def _row(
         holder=each.holder,
         active_run=active,
         planned_run=planned,
-        failed_run=failed,
+        failed_run=ended if ended and ended.status == Status.FAILED else None,
+        cancelled_run=ended if ended and ended.status == Status.CANCELLED else None,
         held_run=held,
         missing=tuple(name for name in each.registered.depends_on if name not in applied) if each.registered else (),
     )

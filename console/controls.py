@@ -10,7 +10,7 @@ from data_migrations.reporting import Door
 
 from . import dispatch, endings, standing
 from .models import Control, Run
-from .states import ACTIVE, PLANNED, RESUMABLE, Status
+from .states import ACTIVE, PLANNED, RESUMABLE, Status, is_now
 
 CANCELLABLE = (*PLANNED, *ACTIVE, Status.PAUSED, Status.INTERRUPTED)
 TUNABLE = (*ACTIVE, Status.PAUSED, Status.INTERRUPTED)
@@ -52,7 +52,7 @@ class Verb:
 def why_not_pause(run: Run) -> str:
     """Why a run cannot be paused now; empty when it can."""
     if run.status != Status.RUNNING:
-        return f"It is {run.status}: only a running run can be paused."
+        return f"It {is_now(run.status)}: only a running run can be paused."
     if not run.in_batches:
         return "It does not work in batches, so it could not go on where it stopped. Cancel it instead."
     return _outside(run) or _asked(run)
@@ -61,7 +61,7 @@ def why_not_pause(run: Run) -> str:
 def why_not_resume(run: Run) -> str:
     """Why a run cannot be resumed now; empty when it can."""
     if run.status not in RESUMABLE:
-        return f"It is {run.status}: only a paused or interrupted run can be resumed."
+        return f"It {is_now(run.status)}: only a paused or interrupted run can be resumed."
     if run.door != Door.WORKER:
         return f"It came from outside the console ({run.door}); start it there again, or run it from here."
     return _other(run) or _taken_over(run)
@@ -77,14 +77,14 @@ def _taken_over(run: Run) -> str:
 def _other(run: Run) -> str:
     other = Run.objects.active().of(run.migration).filter(database=run.database).exclude(pk=run.pk).first()
     if other is not None:
-        return f"Run {other.pk} of it is {other.status}; wait for it, or cancel it."
+        return f"Run {other.pk} of it {is_now(other.status)}; wait for it, or cancel it."
     return ""
 
 
 def why_not_cancel(run: Run) -> str:
     """Why a run cannot be cancelled now; empty when it can."""
     if run.status not in CANCELLABLE:
-        return f"It is {run.status}: there is nothing left to cancel."
+        return f"It {is_now(run.status)}: there is nothing left to cancel."
     if run.status == Status.RUNNING:
         return _outside(run) or ("" if run.control == Control.PAUSE else _asked(run))
     return ""
@@ -93,7 +93,7 @@ def why_not_cancel(run: Run) -> str:
 def why_not_start(run: Run) -> str:
     """Why a scheduled run cannot be started before its time; empty when it can."""
     if run.status != Status.SCHEDULED:
-        return f"It is {run.status}: only a scheduled run can be started before its time."
+        return f"It {is_now(run.status)}: only a scheduled run can be started before its time."
     if run.fingerprint:
         return "It was approved for its time; to start it before, ask for it anew and have that approved."
     return _other(run)
@@ -102,7 +102,7 @@ def why_not_start(run: Run) -> str:
 def why_not_force(run: Run) -> str:
     """Why a run cannot be stopped by force now; empty when it can."""
     if run.status != Status.RUNNING:
-        return f"It is {run.status}: there is nothing to stop."
+        return f"It {is_now(run.status)}: there is nothing to stop."
     return _outside(run) or (_asked(run) if run.control == Control.FORCE else "")
 
 
@@ -110,7 +110,7 @@ def why_not_tune(run: Run) -> str:
     """Why batch size and pause cannot be changed now; empty when they can."""
     if not run.in_batches:
         return "It does not work in batches."
-    return "" if run.status in TUNABLE else f"It is {run.status}."
+    return "" if run.status in TUNABLE else f"It {is_now(run.status)}."
 
 
 def _outside(run: Run) -> str:
@@ -120,7 +120,7 @@ def _outside(run: Run) -> str:
 
 
 def _asked(run: Run) -> str:
-    return endings.asked(run.control, run.control_by)
+    return endings.asked(run.control, run.control_by, in_batches=run.in_batches)
 
 
 def _simply(text: str) -> Callable[[Run], str]:
@@ -130,8 +130,7 @@ def _simply(text: str) -> Callable[[Run], str]:
 def _cancelled(run: Run) -> str:
     if run.status == Status.CANCELLED:
         return "It is cancelled."
-    when = "after its present batch" if run.in_batches else "at its next safe point"
-    return f"It was asked to stop, and is cancelled {when}."
+    return f"It was asked to stop, and is cancelled {endings.halt(in_batches=run.in_batches)}."
 
 
 PAUSE = Verb(

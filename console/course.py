@@ -44,6 +44,14 @@ class Course:
             self.points = [*self.points[:-1:2], self.points[-1]]
         return True
 
+    def end(self, at: float, done: int, attempt: int) -> None:
+        """So many are done at last: too soon after the last point to be one, it takes that one's place."""
+        if self.add(at, done, attempt) or not self.points:
+            return
+        if len(self.points) > 1 and self.points[-2][2] == attempt:
+            self.points.pop()
+        self.points.append((at, done, attempt))
+
     def _seconds(self) -> float:
         """How long it has been going; the time between two attempts may be days, and does not count."""
         return sum(stretch.seconds for stretch in self.stretches())

@@ -137,6 +137,8 @@ class Drain:
         status = Status(data["status"])
         at = clock.from_timestamp(data["at"])
         fields = dict(data["fields"])
+        if "progress_done" in fields:
+            fields["progress_at"] = at
         if status in FINISHED:
             fields |= {"finished_at": at, "sealed_arguments": ""}
         if status == Status.ENQUEUED:

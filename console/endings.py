@@ -12,7 +12,7 @@ from data_migrations.reporting import Outcome, OutcomeKind, RunInfo
 
 from .lines import clean
 from .masking import Masker
-from .states import Status
+from .states import BY_FORCE, Status
 
 # A traceback is kept whole in the log; beside the run stands its end, which says most.
 TRACEBACK_CHARACTERS = 64 * 1024
@@ -115,14 +115,19 @@ def of_error(error: BaseException, message: str, traceback: str) -> Ending:
     )
 
 
-def asked(control: str, by: str) -> str:
+def halt(*, in_batches: bool) -> str:
+    """Where a run stops that is asked to."""
+    return "after its present batch" if in_batches else "at its next safe point"
+
+
+def asked(control: str, by: str, *, in_batches: bool) -> str:
     """What a person asked of a run that is going on, in a sentence; empty where it was none."""
     who = f" by {by}" if by else ""
     match control:
         case "pause":
-            return f"Pausing was asked for{who}; it stops at its next safe point."
+            return f"Pausing was asked for{who}; it stops {halt(in_batches=in_batches)}."
         case "cancel":
-            return f"Cancelling was asked for{who}; it stops at its next safe point."
+            return f"Cancelling was asked for{who}; it stops {halt(in_batches=in_batches)}."
         case "force":
             return f"It is being stopped by force, as asked for{who}."
     return ""
@@ -130,7 +135,7 @@ def asked(control: str, by: str) -> str:
 
 def by_force(by: str) -> str:
     """That it was stopped by force, and for whom; without a full stop."""
-    return f"Stopped by force{f', asked for by {by}' if by else ''}"
+    return f"{BY_FORCE}{f', asked for by {by}' if by else ''}"
 
 
 def of_stop(

@@ -13,6 +13,8 @@ from data_migrations.registry import RegisteredMigration
 
 from .models import Run
 
+LEFT_ROWS_ASIDE = f"{QuarantineNotEmpty.__module__}.{QuarantineNotEmpty.__qualname__}"
+"""The error of a run that did all rows but those that were set aside."""
 MOST_HEADING = 150
 _FRAME = re.compile(r'^ *File "([^"]+)", line (\d+)(?:, in (.+))?$', re.MULTILINE)
 _INSTALLED = re.compile(r"/(?:site|dist)-packages/|/lib(?:64)?/python3[^/]*/|^<")
@@ -73,7 +75,7 @@ def class_path(run: Run) -> str:
 
 def left_rows_aside(run: Run) -> bool:
     """Whether all that keeps it from being applied are rows that were set aside."""
-    return run.error_class == f"{QuarantineNotEmpty.__module__}.{QuarantineNotEmpty.__qualname__}"
+    return run.error_class == LEFT_ROWS_ASIDE
 
 
 def place(run: Run, migration: RegisteredMigration | None) -> Place | None:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connections, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.utils import Error
 
 from data_migrations import arguments, checkpoints, clock, quarantine
@@ -22,6 +22,7 @@ from data_migrations.models import Checkpoint
 from data_migrations.registry import RegisteredMigration
 
 from .endings import NOTHING_DONE
+from .errors import LEFT_ROWS_ASIDE
 from .models import Kind, Run
 from .states import Status
 
@@ -43,6 +44,7 @@ class Estimate:
         done: where it goes on after an earlier run, how many rows that did; ``rows`` are those that are left.
         done_at: when the last of these were done.
         is_of_all: ``seconds`` are those of the whole although it goes on: what is left of them nobody knows.
+        is_scaled: ``run`` had another number of rows, so that its time was taken for so many as there are now.
     """
 
     rows: int | None = None
@@ -52,6 +54,7 @@ class Estimate:
     done: int | None = None
     done_at: datetime | None = None
     is_of_all: bool = False
+    is_scaled: bool = False
 
 
 def of(migration: RegisteredMigration, kind: str, database: str, values: Mapping[str, Any]) -> Estimate:
@@ -64,20 +67,22 @@ def of(migration: RegisteredMigration, kind: str, database: str, values: Mapping
         seconds = run.estimated_seconds if run.kind == Kind.DRY_RUN and kind != Kind.DRY_RUN else elapsed
     if place is None:
         rows, is_exact = _rows(migration, database, values) if kind == Kind.RUN else (None, False)
-        return Estimate(rows, is_exact, seconds, run)
-    left = _left(place, migration.name, database)
-    if left == 0:
-        return Estimate(0, True, done=place.rows, done_at=clock.aware(place.updated_at))
+    else:
+        rows = _left(place, migration.name, database)
+        is_exact = rows is not None
+        if rows == 0:
+            return Estimate(0, True, done=place.rows, done_at=clock.aware(place.updated_at))
     known = _rows_of(run) if run is not None else 0
-    share = left / known if left is not None and known else None
+    is_scaled = seconds is not None and rows is not None and known > 0 and rows != known
     return Estimate(
-        left,
-        left is not None,
-        seconds if seconds is None or share is None else seconds * share,
+        rows,
+        is_exact,
+        seconds * rows / known if seconds is not None and rows is not None and is_scaled else seconds,
         run,
-        done=place.rows,
-        done_at=clock.aware(place.updated_at),
-        is_of_all=seconds is not None and share is None,
+        is_scaled=is_scaled,
+        done=place.rows if place else None,
+        done_at=clock.aware(place.updated_at) if place else None,
+        is_of_all=place is not None and seconds is not None and (rows is None or not known),
     )
 
 
@@ -103,15 +108,18 @@ def _rows_of(run: Run) -> int:
     """How many rows the time of a run is that of; 0 where that is not known."""
     if run.kind == Kind.DRY_RUN:
         return run.tried[1] if run.tried is not None else 0
-    return run.own_rows or 0
+    # All that it went through; of those it may have counted only some as done.
+    return run.own_rows or 0 if run.progress_total is None or run.rows_before else run.progress_total
 
 
 def _told_by(migration: RegisteredMigration, kind: str, database: str, *, goes_on: bool) -> Run | None:
     """The last run that says how long such a one takes: of its kind, or a dry run that worked that out.
 
-    A dry run that was itself of what an earlier run had left says that of another one that goes on.
+    One that has set rows aside did all the others. A dry run that was itself of what an earlier run had left says that
+    of another one that goes on.
     """
-    done = Run.objects.of(migration.name).filter(database=database, status=Status.SUCCEEDED)
+    through = Q(status=Status.SUCCEEDED) | Q(status=Status.FAILED, error_class=LEFT_ROWS_ASIDE)
+    done = Run.objects.of(migration.name).filter(through, database=database)
     done = done.defer("arguments", "sealed_arguments", "changes", "course", "samples", "traceback")
     # Those that did the whole work in one go: the time of another one counts nights and repairs.
     same = done.filter(kind=kind, attempt=1).exclude(note__in=NOTHING_DONE).exclude(rows_before__gt=0).first()

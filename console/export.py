@@ -26,7 +26,7 @@ _FORMULA = re.compile("[\\s\ufeff\u200b-\u200d]*[=+\\-@\uff1d\uff0b\uff0d\uff20]
 _COLUMNS = (
     "run", "migration", "command", "kind", "status", "door", "database", "force", "reason", "requested_by",
     "requested_at", "started_at", "finished_at", "seconds", "host", "pid", "attempts", "release", "checksum",
-    "affected_rows", "rows_before", "result", "error_class", "error_message", "note", "decision", "decided_by",
+    "affected_rows", "rows_before", "rows", "result", "error_class", "error_message", "note", "decision", "decided_by",
     "decided_at", "decision_note", "record_before", "record_after", "changes",
 )  # fmt: skip
 _ARGUMENTS = "arguments"
@@ -81,6 +81,7 @@ def _row(run: Run, *, with_arguments: bool) -> dict[str, Any]:
         "checksum": run.checksum,
         "affected_rows": run.affected_rows,
         "rows_before": run.rows_before,
+        "rows": run.own_rows,
         "result": run.result,
         "error_class": run.error_class,
         "error_message": run.error_message,

@@ -200,7 +200,6 @@ class RunForm(ReasonForm):
         reason = self.fields.pop("reason")
         # A dry run changes nothing that anybody could wonder about later.
         reason.required = self["kind"].value() != Kind.DRY_RUN
-        reason.help_text = f"{reason.help_text} A dry run needs none."
         self._needed_for("reason", reason, [kind for kind in kinds if kind != Kind.DRY_RUN], kinds)
         if applied:
             self._needed_for("force", self.fields["force"], [Kind.RUN], kinds)
@@ -251,7 +250,8 @@ class RunForm(ReasonForm):
         try:
             uploads.check(self.command, self.cleaned_data[PREFIX + dest], options)
         except InvalidArgument as error:
-            self.add_error(PREFIX + dest, str(error))
+            # The form itself says that nothing was started.
+            self.add_error(PREFIX + dest, str(error).replace(" Nothing was run.", ""))
 
     def store_uploads(self, user: Any) -> None:
         """Keep the files that came with a valid form; only then do ``values`` name what a worker can reach."""
@@ -327,7 +327,8 @@ def field_for(argument: Argument) -> forms.Field:
         case "float":
             return forms.FloatField(**common, widget=forms.NumberInput(attrs={"step": "any"}))
         case "choice":
-            none = [] if argument.required else [("", "—")]
+            # Left empty it would be its default all the same.
+            none = [] if argument.required or argument.default is not None else [("", "— (none of them)")]
             return forms.ChoiceField(**common, choices=none + [(each, each) for each in argument.choices])
         case "list":
             common["help_text"] = f"{argument.help} One value a line.".strip()

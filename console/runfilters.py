@@ -145,7 +145,7 @@ class KindFilter(KnownFilter):
 class DoorFilter(KnownFilter):
     """By the door that it came through."""
 
-    title = "door"
+    title = "where it was asked for"
     parameter_name = "door__exact"
     column = "door"
 

@@ -32,7 +32,7 @@ def of(run: Run) -> Chart | None:
     """The chart of a run; None for one that was too short to tell."""
     course = Course(run.course or ())
     if course.points and run.progress_at is not None and run.progress_done is not None:
-        course.add(clock.aware(run.progress_at).timestamp(), run.progress_done, course.points[-1][2])
+        course.end(clock.aware(run.progress_at).timestamp(), run.progress_done, course.points[-1][2])
     stretches = list(course.stretches())
     highest = max((stretch.rate for stretch in stretches), default=0.0)
     if len(stretches) < FEWEST or not highest:

@@ -36,6 +36,8 @@ ACTIVE = (Status.ENQUEUED, Status.RUNNING)
 FINISHED = (Status.CANCELLED, Status.SUCCEEDED, Status.FAILED)
 # A run that stopped to go on where it was.
 RESUMABLE = (Status.PAUSED, Status.INTERRUPTED)
+# How the note of one begins that was cancelled in this way.
+BY_FORCE = "Stopped by force"
 # A run of which no line comes any more, until somebody resumes it.
 OVER = (*FINISHED, Status.PAUSED)
 
@@ -63,6 +65,13 @@ TRANSITIONS: dict[tuple[Status, Status], str] = {
     (Status.INTERRUPTED, Status.FAILED): "its process was only out of sight and had failed",
     (Status.INTERRUPTED, Status.PAUSED): "its process was only out of sight and had paused",
 }
+
+
+def is_now(status: str) -> str:
+    """The status of a run as the verb of a sentence."""
+    if status in (Status.FAILED, Status.SUCCEEDED):
+        return f"has {status}"
+    return f"was {status}" if status in (Status.CANCELLED, Status.INTERRUPTED) else f"is {Status(status).label}"
 
 
 class ForbiddenTransition(ValueError):

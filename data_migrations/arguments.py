@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import linecache
+import traceback
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -172,11 +174,20 @@ def _typed(action: argparse.Action, kind: Any, value: Any) -> Any:
             name = next((name for known, name in _NAMES if known == kind), None)
             if name is not None:
                 raise _wrong(value, f"is not {name}.") from error
-            # The author's own words, if there are any.
-            raise _wrong(value, "is not taken", stopped(f": {error}" if str(error) else "")) from error
+            said = str(error) if _is_authors(error, kind) else ""
+            raise _wrong(value, "is not taken", stopped(f": {said}" if said else "")) from error
     if action.choices is not None and value not in action.choices:
         raise _wrong(value, f"is not one of {', '.join(map(str, action.choices))}.")
     return value
+
+
+def _is_authors(error: Exception, kind: Any) -> bool:
+    """Whether a converter's author wrote its message, and not Python: "Invalid isoformat string" is for programmers."""
+    if isinstance(error, argparse.ArgumentTypeError | CommandError):
+        return True
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    is_here = frame.f_globals.get("__name__") == getattr(kind, "__module__", None)
+    return is_here and linecache.getline(frame.f_code.co_filename, line).lstrip().startswith("raise")
 
 
 def _wrong(value: Any, what: str, more: str = "") -> _Wrong:
@@ -194,6 +205,12 @@ def masked(command: BaseCommand, options: Mapping[str, Any]) -> dict[str, Any]:
             hide = action.dest in sensitive and value not in (None, "", [])
             shown[action.dest] = MASKED if hide else _plain(value)
     return shown
+
+
+def defaults(command: BaseCommand, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the command takes for those of its own arguments that are not among ``options``; as ``masked`` has it."""
+    own = {action.dest: action.default for action in own_actions(command) if action.dest not in options}
+    return masked(command, {dest: value for dest, value in own.items() if value not in (None, argparse.SUPPRESS, [])})
 
 
 def secrets(command: BaseCommand, options: Mapping[str, Any]) -> tuple[Any, ...]:

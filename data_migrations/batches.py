@@ -13,6 +13,7 @@ from . import bulk
 from .exceptions import Misconfigured
 from .keyset import Keyset, Page, PickedPage
 from .loading import Loader, Values
+from .words import row_key
 
 
 class Batch:
@@ -239,7 +240,7 @@ class QuerysetSource:
         """Nothing: each batch is found from the cursor."""
 
     def words(self, cursor: Any) -> str:
-        return repr(cursor)
+        return row_key(cursor)
 
     def next(self, cursor: Any, number: int, size: int) -> tuple[Batch, Any] | None:
         page: Page | None = self.keyset.after(self.keyset.from_json(cursor), size)

@@ -260,6 +260,7 @@ class BatchRun:
         except Exception as error:
             if self.is_fatal(error):
                 raise
+        self.sampler.is_searching = True
         return quarantine.sift(batch.keys(), lambda keys: self.counted(batch.narrowed(keys)), self.is_fatal, self.using)
 
     def is_fatal(self, error: BaseException) -> bool:
@@ -311,6 +312,7 @@ class BatchRun:
         self.reporter.message("info", f"Trying {counted(len(keys), 'quarantined row')} again.")
         watched = nullcontext() if self.lease is not None else self.sampler.around(batch_for(keys))
         with transaction.atomic(using=self.using), watched:
+            self.sampler.is_searching = True
             _, poison = quarantine.sift(keys, lambda some: self.counted(batch_for(some)), self.is_fatal, self.using)
             position.rows += len(keys) - len(poison)
             position.gone += len(keys)
@@ -368,8 +370,8 @@ class BatchRun:
         if position.resumed:
             self.reporter.message(
                 "info",
-                f"Resuming after batch {position.batches}, {counted(position.rows, 'row')} done, "
-                f"at {source.words(position.cursor)}.",
+                f"Resuming after batch {position.batches}: {counted(position.rows, 'row')} "
+                f"{were(position.rows)} done, the last of them {source.words(position.cursor)}.",
             )
 
     def tell_rehearsal(self, position: Position, size: int) -> None:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Model
@@ -26,6 +27,19 @@ Sample = dict[str, Any]
 """``key``, ``before`` and ``after``: field -> value, only of what changes; ``after`` is None for a deleted row."""
 
 
+@dataclass
+class Speed:
+    """How many rows took how many seconds."""
+
+    rows: int = 0
+    seconds: float = 0.0
+
+    def add(self, rows: int, seconds: float) -> None:
+        """Count a batch."""
+        self.rows += rows
+        self.seconds += seconds
+
+
 class Sampler:
     """Looks at the rows of the first batch that changes some, and at the time that batches take.
 
@@ -34,6 +48,7 @@ class Sampler:
         seen: how many rows were tried, those that failed among them.
         estimated_seconds: what all that is left would take; None where that cannot be told.
         estimated_pauses: how many seconds of that are pauses between batches.
+        is_searching: set while a batch looks for the rows on which it failed, so that its time is that of no other.
     """
 
     def __init__(self, rows: int = ROWS) -> None:
@@ -42,7 +57,9 @@ class Sampler:
         self.seen = 0
         self.estimated_seconds: float | None = None
         self.estimated_pauses = 0.0
-        self._worked = 0.0
+        self.is_searching = False
+        # Seconds and rows of the batches that came through at once, and of those in which rows had to be looked for.
+        self._whole, self._searched = Speed(), Speed()
 
     @contextmanager
     def around(self, batch: Batch) -> Iterator[None]:
@@ -51,9 +68,11 @@ class Sampler:
         if self.rows > 0 and not self.samples and isinstance(batch, QuerysetBatch):
             keys = list(batch.queryset.order_by("pk").values_list("pk", flat=True)[:LOOKED_AT])
             before = self._values(batch, keys)
+        self.is_searching = False
         began = time.monotonic()
         yield
-        self._worked += time.monotonic() - began
+        speed = self._searched if self.is_searching else self._whole
+        speed.add(len(batch), time.monotonic() - began)
         self.seen += len(batch)
         if isinstance(batch, QuerysetBatch) and keys:
             after = self._values(batch, keys)
@@ -74,18 +93,20 @@ class Sampler:
         if total is None or total <= done or not self.seen:
             return []
         left = total - done
-        each = self._worked / self.seen
+        # Looking for a row that fails takes as long as many batches, and hardly any other batch has one.
+        speed = self._whole if self._whole.rows else self._searched
+        each = speed.seconds / speed.rows
         ahead = forecast(left, size, each, target)
         self.estimated_pauses = ahead.batches * pause
         self.estimated_seconds = left * each + self.estimated_pauses
-        if self._worked <= 0:
+        if each <= 0:
             return []
         pauses = f", and with {counted(ahead.batches, 'pause')} of {pause:g} s after batches {ahead}"
         rows = f"All {left:,} rows" if 1 < left == total else f"The {counted(left, 'row')}{' left' if done else ''}"
         return [
             f"{rows} would take about {rate.duration(self.estimated_seconds)}, at the "
-            f"{rate.number(self.seen / self._worked)} rows/s of these {self.seen:,}"
-            f"{pauses if self.estimated_pauses else ''}."
+            f"{rate.number(1 / each)} rows/s of these {speed.rows:,}{pauses if self.estimated_pauses else ''}"
+            f"{'; looking for rows that fail comes on top' if speed is self._whole and self._searched.rows else ''}."
         ]
 
     def words(self) -> list[str]:

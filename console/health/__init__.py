@@ -72,6 +72,7 @@ CHECKS = (
         databases.ledger,
         alone=True,
     ),
+    Check("code", "Code", "Commands run as their files have them.", setup.code, alone=True),
     Check("clock", "Clocks", "This host, the workers' hosts and the databases agree on the time.", databases.clocks),
     Check("retry", "Retry", "The queue waits longer for a run than a run may take.", setup.retry),
     Check("sqlite", "SQLite", "SQLite files are set up for several processes at once.", databases.sqlite, alone=True),

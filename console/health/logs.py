@@ -62,8 +62,9 @@ def size(glance: Glance) -> Finding:
     folder = spool.folder()
     free = shutil.disk_usage(folder).free
     values = {"bytes": stored, "spool_free_bytes": free}
-    what = "The console's file takes" if connections[spool.alias()].vendor == "sqlite" else "The logs take"
-    text = f"{what} {_size(stored)} in the database {spool.alias()!r}." if stored is not None else ""
+    text = "" if stored is None else f"The logs take {_size(stored)} in the database {spool.alias()!r}."
+    if stored is not None and connections[spool.alias()].vendor == "sqlite":
+        text = f"The logs are in the file of the database {spool.alias()!r}, which takes {_size(stored)} in all."
     room = f"{_size(free)} are free on this host for lines on their way there."
     needed = conf.get("SPOOL_CAP_BYTES")
     if free >= needed:

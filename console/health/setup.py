@@ -12,18 +12,23 @@ from django.db.models import DurationField, ExpressionWrapper, F, Max, Min
 from console import conf
 from console.models import Attempt
 from console.states import Status
+from data_migrations import registry
 from data_migrations.rate import duration
 
 from .finding import Finding, State, good
 from .glance import Glance
 
 TAGS = ("console", "data_migrations")
-# The code and the settings of a process do not change.
+# The code and the settings of a process do not change; its files seldom do, and there may be thousands.
 KEEP_SECONDS = 60
 # The attempts, newest first, among which the longest is looked for: the cost does not grow with the history.
 NEWEST = 1000
 
+# So many names are told.
+MOST_NAMES = 20
+
 _kept: tuple[float, list[checks.CheckMessage]] | None = None
+_kept_stale: tuple[float, list[str]] | None = None
 
 
 def system(glance: Glance) -> Finding:
@@ -50,10 +55,30 @@ def _messages() -> list[checks.CheckMessage]:
     return _kept[1]
 
 
+def code(glance: Glance) -> Finding:
+    """Whether the commands that this process has loaded are those of their files."""
+    global _kept_stale
+    if _kept_stale is None or time.monotonic() - _kept_stale[0] > KEEP_SECONDS:
+        found = [migration.name for migration in registry.all_migrations() if migration.is_stale]
+        _kept_stale = (time.monotonic(), found)
+    stale = _kept_stale[1]
+    if not stale:
+        return good("What this web server has loaded is what its files say.", stale=[])
+    files = "The file of 1 data migration was" if len(stale) == 1 else f"The files of {len(stale)} data migrations were"
+    return Finding(
+        State.WARNING,
+        f"{files} changed after this web server had started: until they are restarted, it and the workers run the "
+        "code from before.",
+        "Restart web server and workers.",
+        tuple(stale[:MOST_NAMES]),
+        {"stale": stale[:MOST_NAMES]},
+    )
+
+
 def forget() -> None:
-    """Run the system checks anew at the next look; for tests."""
-    global _kept
-    _kept = None
+    """Run the system checks anew at the next look, and read the files again; for tests."""
+    global _kept, _kept_stale
+    _kept = _kept_stale = None
 
 
 def cluster() -> tuple[str, dict[str, Any]] | None:

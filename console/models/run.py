@@ -8,7 +8,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.utils import timezone
 
-from console.states import ACTIVE, FINISHED, Status
+from console.states import ACTIVE, BY_FORCE, FINISHED, Status
 from data_migrations.models import NAME_LENGTH
 from data_migrations.reporting import Door, SetAside
 
@@ -189,8 +189,16 @@ class Run(models.Model):
 
     @property
     def look(self) -> str:
-        """The status to show: what a second person rejected was not simply cancelled."""
-        return "rejected" if self.decision == Decision.REJECTED else str(self.status)
+        """The status to show: what a second person rejected was not simply cancelled, nor what was forced to stop."""
+        if self.decision == Decision.REJECTED:
+            return "rejected"
+        is_forced = self.status == Status.CANCELLED and self.note.startswith(BY_FORCE)
+        return "stopped_by_force" if is_forced else str(self.status)
+
+    @property
+    def note_says_who(self) -> bool:
+        """Whether its note names the person who asked something of it last."""
+        return bool(self.control_by) and f"by {self.control_by}" in self.note
 
     @property
     def is_finished(self) -> bool:

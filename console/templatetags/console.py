@@ -136,6 +136,12 @@ def door(value: str) -> str:
 
 
 @register.filter
+def outcome(value: str) -> str:
+    """How an attempt ended, in words."""
+    return words.outcome(value)
+
+
+@register.filter
 def rate(value: float) -> str:
     """Rows a second to three digits or so: "5,120", "7.3"."""
     return per_second(value)

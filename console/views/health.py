@@ -36,7 +36,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest) -> HttpResponse:
         request,
         "admin/console/health/change_list.html",
         title="Health",
-        crumbs=[crumbs(admin)[0], ("Health", "")],
+        crumbs=crumbs(admin, ("Health", "")),
         modules=("live",),
         report=report,
         sentence=WORDS[report.state],

@@ -119,8 +119,12 @@ def _difference(row: catalogue.Row, database: str) -> Difference | None:
     return differences.between(ledger.source_as_applied(row.record.checksum, database), row.registered.source)
 
 
-def _events(name: str, database: str) -> list[LedgerEvent]:
+def _events(name: str, database: str) -> list[tuple[LedgerEvent, int | None]]:
+    """What was done to its record, newest first, each with the number of the run that did it, where one is known."""
     try:
-        return list(reversed(ledger.events(name, database)))[:LAST_RUNS]
+        events = list(reversed(ledger.events(name, database)))[:LAST_RUNS]
     except DataMigrationError:
         return []
+    keys = [event.run_key for event in events if event.run_key]
+    runs = dict(Run.objects.filter(key__in=keys).values_list("key", "pk")) if keys else {}
+    return [(event, runs.get(event.run_key)) for event in events]

@@ -17,8 +17,8 @@ from console import catalogue, dispatch, tools
 from console.forms import ReasonForm
 from console.models import Kind, Run
 from console.permissions import require
-from data_migrations import quarantine
-from data_migrations.models import QuarantinedRow
+from data_migrations import ledger, quarantine
+from data_migrations.models import Event, QuarantinedRow
 from data_migrations.words import counted
 
 from .page import ConsoleAdmin, chosen_database, crumbs, render, row_or_404
@@ -76,7 +76,7 @@ def of(
         name,
         len(waiting),
         [AsideRow(each, _admin_url(admin, request, each, database)) for each in waiting[:MOST_ROWS]],
-        [each for each in rows if each.accepted_at is not None][:MOST_ROWS],
+        _accepted(rows, waiting, name, database)[:MOST_ROWS],
         tools.migration_url("accept", name, database)
         if waiting and is_over and admin.has_accept_permission(request, migration)
         else "",
@@ -85,6 +85,25 @@ def of(
         else "",
         is_over,
     )
+
+
+def _accepted(
+    rows: list[QuarantinedRow], waiting: list[QuarantinedRow], name: str, database: str
+) -> list[QuarantinedRow]:
+    """The rows that the record as it stands leaves as they are, or the one that is to come; each once.
+
+    What was accepted before an earlier application has been worked on anew since.
+    """
+    done = (Event.APPLIED, Event.REAPPLIED)
+    applied = [each.at for each in ledger.events(name, database) if each.event in done]
+    since = applied[-2] if len(applied) > 1 else None
+    again = {each.key for each in waiting}
+    newest = {
+        each.key: each
+        for each in rows
+        if each.accepted_at is not None and each.key not in again and (since is None or each.accepted_at > since)
+    }
+    return list(newest.values())
 
 
 def of_run(admin: ConsoleAdmin, request: HttpRequest, run: Run) -> Quarantine:

@@ -46,7 +46,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest) -> HttpResponse:
         request,
         "admin/console/schemamigration/change_list.html",
         title="Schema migrations",
-        crumbs=[crumbs(admin)[0], ("Schema migrations", "")],
+        crumbs=crumbs(admin, ("Schema migrations", "")),
         overview=found,
         page=page,
         page_range=page.paginator.get_elided_page_range(page.number),

@@ -124,7 +124,7 @@ def test_to_force_takes_a_permission_of_its_own(client_of_ana: Client) -> None:
         ("force", {"door": "migrate"}, "stop it where it was started"),
         ("force", {"status": "succeeded"}, "nothing to stop"),
         ("tune", {"in_batches": False}, "does not work in batches"),
-        ("tune", {"status": "failed"}, "It is failed"),
+        ("tune", {"status": "failed"}, "It has failed"),
         ("tune", {}, "None of its batches is kept yet"),
     ],
 )

@@ -60,3 +60,15 @@ def test_a_clock_that_was_put_back_divides_by_nothing() -> None:
     points = Course([(100, 0, 1), (100, 10, 1), (90, 20, 1)])
     assert list(points.stretches()) == []
     assert not points.add(80, 30, 1)
+
+
+def test_its_end_counts_however_soon_it_comes_after_the_last_point() -> None:
+    points = Course([(0, 0, 1), (2, 20, 1)])
+    points.end(3, 1020, 1)
+    assert points.points == [(0, 0, 1), (3, 1020, 1)]
+    # The only point of its attempt is not thrown away for it, nor is one that is far enough.
+    points = Course([(0, 0, 1), (2, 20, 1), (100, 20, 2)])
+    points.end(101, 40, 2)
+    assert points.points[-2:] == [(100, 20, 2), (101, 40, 2)]
+    points.end(104, 70, 2)
+    assert points.points[-2:] == [(101, 40, 2), (104, 70, 2)]

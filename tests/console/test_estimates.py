@@ -152,3 +152,22 @@ def test_a_run_that_did_only_the_rest_tells_nothing_of_the_whole() -> None:
 @pytest.mark.parametrize("name", ["batch_numbers_2026_02_03", "import_items_2026_02_20", "increment_items_2026_01_01"])
 def test_what_comes_from_no_table_has_no_rows_to_tell(name: str) -> None:
     assert estimates.of(registry.get(name), "run", "default", {}).rows is None
+
+
+def test_a_run_that_did_all_but_the_rows_it_set_aside_tells_more_than_an_old_dry_run() -> None:
+    a_run(kind="dry_run", estimated_seconds=724.0)
+    aside = a_run(status="failed", error_class="data_migrations.exceptions.QuarantineNotEmpty", progress_total=5000)
+    estimate = estimates.of(registry.get(BATCHED), "run", "default", {})
+    assert (estimate.run, estimate.seconds, estimate.is_scaled) == (aside, 60, False)
+
+
+def test_what_took_so_long_for_another_number_of_rows_is_taken_for_those_there_are() -> None:
+    a_run(progress_total=2500, affected_rows=3)
+    estimate = estimates.of(registry.get(BATCHED), "run", "default", {})
+    assert estimate.is_scaled
+    assert estimate.seconds == pytest.approx(120)
+    Run.objects.all().delete()
+    a_run(kind="dry_run", estimated_seconds=10.0, progress_done=30, progress_total=10_000)
+    estimate = estimates.of(registry.get(BATCHED), "run", "default", {})
+    assert estimate.is_scaled
+    assert estimate.seconds == pytest.approx(5)

@@ -108,7 +108,7 @@ def test_a_dry_run_needs_no_reason(client_of_ana: Client, django_capture_on_comm
 def test_the_form_marks_the_reason_as_needed_where_it_is(client_of_ana: Client, kind: str, needed: bool):
     html = client_of_ana.get(address("run", kind=kind)).content.decode()
     assert ('<label for="id_reason" class="required">' in html) is needed
-    assert "A dry run needs none." in html
+    assert "(required, except for a dry run)" in html
 
 
 @pytest.mark.parametrize(("kind", "needed"), [("dry_run", False), ("run", True)])

@@ -141,8 +141,8 @@ def test_the_retry_says_what_it_tries_and_repeats_the_reason(run: Run, boss: Cli
 def test_where_it_is_applied_already_both_are_said(run: Run, boss: Client) -> None:
     ledger.record(POISON, using="default", by="ana", door=Door.SHELL)
     page = boss.get(address("change", POISON)).content.decode()
-    assert "Applied " in page
-    assert "Since then a run was begun that is not recorded yet." in page
+    # The state comes first, and what is on record after it.
+    assert re.search(r"so that this is not recorded\..*On record is what was before that: Applied ", page, re.S)
     assert '2 of them are <a href="#console-quarantine-title">set aside</a>, so that this is not recorded.' in page
     QuarantinedRow.objects.all().delete()
     page = boss.get(address("change", POISON)).content.decode()

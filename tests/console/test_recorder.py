@@ -121,6 +121,10 @@ def test_progress_is_kept() -> None:
     call_command("noisy", stdout=io.StringIO(), stderr=io.StringIO())
     run = Run.objects.get()
     assert (run.progress_done, run.progress_total) == (2, 2)
+    # When it was so far, which is not when somebody looked before.
+    assert run.progress_at is not None
+    assert run.finished_at is not None
+    assert abs((run.finished_at - run.progress_at).total_seconds()) < 0.001
 
 
 def test_nothing_is_recorded_where_that_is_switched_off_or_a_test_runs(settings: Any) -> None:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from console import standing
 from console.models import Kind, Run
 from data_migrations import ledger, registry
-from data_migrations.models import Checkpoint
+from data_migrations.models import Checkpoint, Lease
 from data_migrations.reporting import Door
 from tests.console.pages import INCREMENT, a_run, address, run_address
 from tests.console.test_pages import LIST, applied, row, rows, text
@@ -57,26 +57,34 @@ def test_the_apps_count_the_failed_too(client_of_ana: Client, settings: Any) -> 
 @pytest.mark.parametrize("kind", [Kind.DRY_RUN, Kind.MARK, Kind.UNMARK])
 def test_only_runs_and_reversals_that_failed_count(kind: Kind) -> None:
     a_run(status="failed", kind=kind)
-    assert standing.failed(database="default") == {}
+    assert standing.ended(database="default") == {}
 
 
 @pytest.mark.parametrize(
     ("later", "stands"),
     [
         ({"status": "succeeded"}, False),
-        ({"status": "cancelled"}, False),
         ({"status": "succeeded", "kind": "mark"}, False),
         # These did nothing about it, or have not yet.
         ({"status": "succeeded", "kind": "dry_run"}, True),
         ({"status": "enqueued"}, True),
+        ({"status": "cancelled", "started_at": None}, True),
         ({"status": "succeeded", "migration": LOOSE}, True),
         ({"status": "succeeded", "database": "other"}, True),
     ],
 )
-def test_a_failure_stands_until_a_later_run_came_to_its_end(later: dict[str, str], stands: bool) -> None:
-    run = a_run(status="failed")
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+def test_a_failure_stands_until_a_later_run_came_to_its_end(status: str, later: dict[str, Any], stands: bool) -> None:
+    run = a_run(status=status)
     a_run(**later)
-    assert standing.failed(database="default") == ({INCREMENT: run} if stands else {})
+    assert standing.ended(database="default") == ({INCREMENT: run} if stands else {})
+
+
+@pytest.mark.parametrize(("first", "last"), [("failed", "cancelled"), ("cancelled", "failed")])
+def test_of_several_the_last_one_stands(first: str, last: str) -> None:
+    a_run(status=first)
+    run = a_run(status=last)
+    assert standing.ended(database="default") == {INCREMENT: run}
 
 
 def test_a_record_made_since_ends_the_failure(client_of_ana: Client) -> None:
@@ -158,7 +166,9 @@ def test_a_run_is_held_until_a_later_one_was_begun(later: dict[str, Any], stands
 
 def test_a_paused_run_is_shown_where_one_looks_for_it_with_the_way_on(client_of_ana: Client) -> None:
     Checkpoint.objects.create(name=INCREMENT, batches=2, started_at=timezone.now(), updated_at=timezone.now())
-    run = a_run(status="paused", finished_at=None, control_by="ben", progress_done=20, progress_total=80)
+    run = a_run(
+        status="paused", finished_at=None, control_by="ben", in_batches=True, progress_done=20, progress_total=80
+    )
     found = row(text(client_of_ana.get(LIST)), INCREMENT)
     assert "Paused" in found
     assert f'<a href="{run_address(run)}">run {run.pk}</a>' in found
@@ -222,3 +232,27 @@ def test_a_failure_is_told_in_one_sentence_where_the_list_of_facts_is(client_of_
     page = text(client_of_ana.get(address("change")))
     assert ": ValueError: No." in page
     assert "Kept." not in page
+
+
+@pytest.mark.parametrize(
+    ("note", "words"), [("Cancelled by ana.", "cancelled"), ("Stopped by force, asked for by ana.", "stopped by force")]
+)
+def test_one_that_was_cancelled_on_its_way_is_named_with_who_did_it(
+    client_of_ana: Client, note: str, words: str
+) -> None:
+    applied()
+    now = timezone.now() + timedelta(seconds=1)
+    batches = {"in_batches": True, "progress_done": 20, "progress_total": 80}
+    run = a_run(status="cancelled", note=note, control_by="ana", requested_at=now, finished_at=now, **batches)
+    page = " ".join(text(client_of_ana.get(address("change"))).split())
+    assert f'Its last run, <a href="{run_address(run)}">run {run.pk}</a>, was {words} by ana ' in page
+    assert "</time> at 20 of 80 rows." in page
+    # While nothing of it is left lying, the list has nothing to say of it.
+    assert f"run {run.pk} {words}" not in text(client_of_ana.get(LIST))
+    Lease.objects.create(name=INCREMENT, unfinished=True)
+    assert f'<a href="{run_address(run)}">run {run.pk} {words}</a>' in text(client_of_ana.get(LIST))
+    # The history tells the two apart, and that it was run although it was applied.
+    Run.objects.update(force=True)
+    history = text(client_of_ana.get("/admin/console/run/"))
+    assert f"{words.capitalize()}</span>" in history
+    assert "although applied" in history

@@ -95,7 +95,11 @@ def test_an_argument_that_it_has_not_is_named(name):
 
 def odd(text: str) -> str:
     """A converter of the author's own that takes nothing."""
-    raise argparse.ArgumentTypeError(f"{text!r} is even" if text else "")
+    if not text:
+        raise argparse.ArgumentTypeError
+    if int(text) % 2:
+        raise ValueError(f"{text} is too odd")
+    raise argparse.ArgumentTypeError(f"{text!r} is even")
 
 
 class Choosy(Command):
@@ -112,7 +116,10 @@ class Choosy(Command):
     ("values", "what"),
     [
         ({"odd": "2"}, "“2” is not taken: '2' is even."),
+        ({"odd": "3"}, "“3” is not taken: 3 is too odd."),
         ({"odd": ""}, "“” is not taken."),
+        # Python's words are not the author's, also where his converter calls it.
+        ({"odd": "x"}, "“x” is not taken."),
         # What is sensitive is not repeated, not even in the author's words.
         ({"pin": "12a4"}, "this value is not a whole number."),
         ({"key": "2"}, "this value is not taken."),

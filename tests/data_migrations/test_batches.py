@@ -53,7 +53,9 @@ def test_a_failed_batch_keeps_those_before_it_and_the_next_run_goes_on_there(man
     outcome = command(reporters=[listener])
     assert amounts() == [1] * 100
     assert outcome.result == "100"
-    assert any("Resuming after batch 3, 30 rows done" in text for _, text in listener.of("message"))
+    assert any(
+        "Resuming after batch 3: 30 rows were done, the last of them key " in text for _, text in listener.of("message")
+    )
     assert state() == State.APPLIED
 
 

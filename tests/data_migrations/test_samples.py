@@ -159,6 +159,21 @@ def test_a_dry_run_says_which_rows_would_be_set_aside(poisoned, listener, run):
     assert "set aside" not in run("batch_poison", "--dry-run")
 
 
+def test_the_time_to_find_rows_that_fail_is_not_taken_for_that_of_every_batch(many, poisoned, listener):
+    rehearse("batch_poison", reporters=[listener])
+    # Of its two batches the second one came through at once.
+    (told,) = [text for _, text in listener.of("message") if text.startswith("All 100 rows would take")]
+    assert told.endswith(" rows/s of these 50; looking for rows that fail comes on top.")
+
+
+def test_where_every_batch_has_rows_that_fail_it_is_all_there_is_to_go_by(many, listener):
+    for key in (many[3], many[70]):
+        Item.objects.filter(pk=key).update(name=f"poison {key}")
+    rehearse("batch_poison", reporters=[listener])
+    (told,) = [text for _, text in listener.of("message") if text.startswith("All 100 rows would take")]
+    assert told.endswith(" rows/s of these 100.")
+
+
 def test_what_would_be_set_aside_keeps_a_dry_run_from_being_verified_as_it_does_a_real_one(poisoned, monkeypatch):
     def verify(self):
         assert not Item.objects.filter(amount=0).exists()

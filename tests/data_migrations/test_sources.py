@@ -103,7 +103,9 @@ def test_every_row_is_inserted_once_across_stops_and_failures(page, amounts, lis
     outcome = executor.run_command("import_items", values={"csv": str(path)}, reporters=[listener])
     assert outcome.result == "60"
     assert amounts() == list(range(1, 61))
-    assert ("info", "Resuming after batch 4, 28 rows done, at row 28 of items.csv.") in listener.of("message")
+    assert ("info", "Resuming after batch 4: 28 rows were done, the last of them row 28 of items.csv.") in listener.of(
+        "message"
+    )
     assert listener.of("progress")[-1] == (60, 60)
 
 

@@ -39,7 +39,10 @@ function update(html) {
     const current = document.getElementById(element.id);
     const before = seen.get(element.id) ?? current?.outerHTML;
     seen.set(element.id, element.outerHTML);
-    if (current && before !== element.outerHTML) exchange(current, document.importNode(element, true));
+    if (!current || before === element.outerHTML) continue;
+    exchange(current, document.importNode(element, true));
+    // What was said of the state before is over.
+    if (element.id === "console-state") document.querySelector("main > .messagelist")?.remove();
   }
   // A row that came or went changes the page as a whole.
   const ids = (root) => [...root.querySelectorAll("tr[data-live]")].map((row) => row.id).join();
