@@ -210,7 +210,9 @@ def masked(command: BaseCommand, options: Mapping[str, Any]) -> dict[str, Any]:
 def defaults(command: BaseCommand, options: Mapping[str, Any]) -> dict[str, Any]:
     """What the command takes for those of its own arguments that are not among ``options``; as ``masked`` has it."""
     own = {action.dest: action.default for action in own_actions(command) if action.dest not in options}
-    return masked(command, {dest: value for dest, value in own.items() if value not in (None, argparse.SUPPRESS, [])})
+    return masked(
+        command, {dest: value for dest, value in own.items() if value not in (None, "", [], argparse.SUPPRESS)}
+    )
 
 
 def secrets(command: BaseCommand, options: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -50,7 +50,10 @@ def test_a_batched_run_is_paused_tuned_resumed_stopped_by_force_and_finished(sit
     steps.follow(page, "text=Pause…")
     check_looks(page, "pause")
     steps.follow(page, "text=Yes, pause it")
+    assert "It was asked to pause" in page.inner_text("main > .messagelist")
     steps.wait_for_status(page, "Paused")
+    # What was said while it was running is over.
+    page.wait_for_selector("main > .messagelist", state="detached")
 
     steps.follow(page, "text=Batch size and pause…")
     check_looks(page, "tune")
@@ -69,7 +72,7 @@ def test_a_batched_run_is_paused_tuned_resumed_stopped_by_force_and_finished(sit
     check_looks(page, "force")
     steps.follow(page, "text=Yes, stop it by force")
     began = time.monotonic()
-    steps.wait_for_status(page, "Cancelled", timeout=8000)
+    steps.wait_for_status(page, "Stopped by force", timeout=8000)
     assert time.monotonic() - began < 7
     assert f"/run/{run}/" in page.url
     page.wait_for_selector("dt:text-is('Attempts') + dd li:nth-child(2)")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.browser import steps
+from tests.browser import logs, steps
 from tests.browser.site import Site
 from tests.browser.steps import WATCHED
 
@@ -120,6 +121,40 @@ def test_answers_that_come_twice_late_or_out_of_order_change_nothing(site: Site,
     numbers = steps.line_numbers(page)
     assert numbers == list(range(numbers[0], 203))
     assert len(kept) >= 10
+
+
+def test_an_answer_that_does_not_adjoin_leaves_no_hole(site: Site, visit: Visit) -> None:
+    run = logs.make(site, "plain", 300)
+    page = visit(site)
+    wrong: list[str] = []
+
+    def tamper(route: Any) -> None:
+        """Every other time lines from somewhere else, as an answer that was long on its way would be."""
+        url = route.request.url
+        asked = re.search(r"(before|after)=(\d+)", url)
+        if asked is None or (wrong and wrong[-1] == url):
+            route.continue_()
+            return
+        wrong.append(url)
+        number = int(asked[2]) + (-40 if asked[1] == "before" else 40)
+        route.fulfill(response=route.fetch(url=url.replace(asked[0], f"{asked[1]}={number}")))
+
+    page.route("**/log/?*", tamper)
+    page.route("**/static/console/reading.js", lambda route: _with_small_pages(route))
+    page.goto(f"{site.url}/admin/console/run/{run}/change/#L150")
+    wait_for_current(page, "step 150:")
+    page.hover("[data-log-pane]")
+    for way, end in ((-400, 1), (400, 300)):
+        for _ in range(400):
+            page.mouse.wheel(0, way)
+            page.wait_for_timeout(20)
+            numbers = steps.line_numbers(page)
+            assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+            if end in numbers:
+                break
+        assert end in steps.line_numbers(page)
+    assert any("before=" in url for url in wrong)
+    assert any("after=" in url for url in wrong)
 
 
 def _with_small_pages(route: Any) -> None:

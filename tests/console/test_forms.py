@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import re
 import time
@@ -9,15 +10,17 @@ from datetime import timedelta
 from html import unescape
 
 import pytest
+from django import forms
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
 
 from console import sealing, tickets
-from console.forms import RunForm
+from console.forms import RunForm, field_for
 from console.models import Run
 from data_migrations import ledger, registry
+from data_migrations.arguments import Argument
 from data_migrations.exceptions import WrongValue
 from data_migrations.models import QuarantinedRow
 from data_migrations.reporting import Door
@@ -340,6 +343,15 @@ def test_what_the_command_would_not_take_is_said_in_the_form(client_of_ana: Clie
     assert "hunter2" not in html
 
 
+def test_an_argument_is_not_looked_at_through_what_else_is_missing(client_of_ana: Client):
+    response = client_of_ana.post(
+        address("run", ARGUMENTS), {**ASKED, **VALUES, "reason": "", "arg-since": "yesterday"}
+    )
+    errors = response.context["form"].errors
+    # All that is wrong is said at once.
+    assert set(errors) == {"reason", "arg-since"}
+
+
 def test_what_cannot_be_asked_for_any_more_is_said_once(client_of_ana: Client, monkeypatch: pytest.MonkeyPatch):
     ticket = confirmed(client_of_ana, ARGUMENTS, **VALUES)
 
@@ -389,9 +401,35 @@ def test_confirm_shows_environment_parameters_and_last_failure(client_of_ana: Cl
     assert "<strong>Production</strong>" in html
     assert "console-environment-red" in html
     assert "<code>count</code> = <code>7</code>" in html
+    assert "default" not in html.split("<dt>Parameters</dt>")[1].split("</dd>")[0]
     assert run_address(failed) in html
     assert ": ValueError: no such country</dd>" in html
     assert "No, take me back" in html
+
+
+def test_confirm_says_what_is_taken_for_what_was_left_empty(client_of_ana: Client):
+    html = client_of_ana.post(address("run", ARGUMENTS), {**ASKED, "arg-country": "de"}).content.decode()
+    shown = html.split("<dt>Parameters</dt>")[1].split("</dd>")[0]
+    assert "<code>country</code> = <code>de</code></li>" in shown
+    for name, value in (("count", "3"), ("mode", "safe")):
+        words = '<span class="console-quiet">(left empty: its default)</span>'
+        assert f"<code>{name}</code> = <code>{value}</code> {words}" in shown
+    # What has no default is not there then, either.
+    assert "ratio" not in shown
+    assert "password" not in shown
+
+
+@pytest.mark.parametrize(("argument", "empty"), [({"default": "safe"}, False), ({"required": True}, False), ({}, True)])
+def test_a_choice_can_be_left_empty_only_where_that_says_something(argument: dict[str, object], empty: bool):
+    parser = argparse.ArgumentParser()
+    action = parser.add_argument("--mode", choices=["fast", "safe"], **argument)  # type: ignore[arg-type]
+    described = Argument(
+        dest="mode", flags=("--mode",), help="", kind="choice", choices=("fast", "safe"), default=action.default,
+        required=action.required, nargs=None, sensitive=False, action=action,
+    )  # fmt: skip
+    field = field_for(described)
+    assert isinstance(field, forms.ChoiceField)
+    assert [label for value, label in field.choices if not value] == (["— (none of them)"] if empty else [])
 
 
 def test_a_destructive_one_asks_for_its_name(client_of_ana: Client, monkeypatch):

@@ -24,7 +24,8 @@ from console import health, journal, presence, queue, skew, spool
 from console.health import State, logs, probe, setup
 from console.journal import Journal
 from console.models import Canary, Notice, Run, Worker
-from data_migrations import databases, ledger
+from data_migrations import databases, ledger, registry
+from data_migrations.registry import RegisteredMigration
 from tests import databases as databases_of_tests
 from tests.console.factories import AttemptFactory, RunFactory, WorkerFactory
 
@@ -420,12 +421,32 @@ def test_the_size_of_the_logs_and_the_room_for_more(seen: None, monkeypatch: pyt
     found = row("logs")
     assert found.state == State.GOOD
     assert found.finding.values["bytes"] > 0
+    # SQLite does not tell what one table takes.
+    is_file = connections[spool.alias()].vendor == "sqlite"
+    assert found.text.startswith("The logs are in the file of the database" if is_file else "The logs take ")
     free.free = 100 * 1024**2
     assert row("logs").state == State.WARNING
     free.free = 10 * 1024**2
     found = row("logs")
     assert found.state == State.BAD
     assert found.text.startswith("Only 10.0 MB are free on this host")
+
+
+def test_code_that_was_changed_since_it_was_loaded_is_said(seen: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert row("code").state == State.GOOD
+    migration = registry.all_migrations()[0]
+    monkeypatch.setattr(RegisteredMigration, "source", property(lambda self: f"# {self.name}"))
+    # Thousands of files are not read with each look.
+    assert row("code").state == State.GOOD
+    setup.forget()
+    found = row("code")
+    assert found.state == State.WARNING
+    assert "changed after this web server had started" in found.text
+    assert found.hint == "Restart web server and workers."
+    assert len(found.finding.values["stale"]) <= setup.MOST_NAMES
+    monkeypatch.setattr(registry, "all_migrations", lambda: [migration])
+    setup.forget()
+    assert row("code").text.startswith("The file of 1 data migration was changed after")
 
 
 # Databases

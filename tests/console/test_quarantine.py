@@ -8,11 +8,11 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.db.models import Value
-from django.db.models.functions import Replace
+from django.db.models.functions import Concat, Replace
 from django.test import Client
 
 from console import dispatch, worker
-from console.models import Run
+from console.models import Kind, Run
 from data_migrations import ledger
 from data_migrations.models import Checkpoint, QuarantinedRow
 from data_migrations.reporting import Door
@@ -97,6 +97,8 @@ def test_a_run_shows_no_rows_that_may_be_of_a_later_one(run: Run, boss: Client) 
 
 
 def test_once_all_are_accepted_it_is_to_be_recorded(run: Run, boss: Client) -> None:
+    dry = dispatch.request_run(POISON, user="ana", kind=Kind.DRY_RUN)
+    worker.perform(dry.pk)
     boss.post(address("accept", POISON), {"reason": "They are test orders"})
     page = boss.get(LIST).content.decode()
     assert "Done, to be recorded" in page
@@ -107,6 +109,8 @@ def test_once_all_are_accepted_it_is_to_be_recorded(run: Run, boss: Client) -> N
     asked = {"kind": "run", "database": "default", "reason": "to record it"}
     confirm = " ".join(boss.post(address("run", POISON), asked).content.decode().split())
     assert "None is left: 2 were done by earlier runs. This one records it." in confirm
+    # A dry run of the rows that are done now would say what it is not going to do.
+    assert run_address(dry) not in confirm
 
 
 def test_a_forced_run_that_left_rows_goes_on_as_one(run: Run, boss: Client) -> None:
@@ -193,6 +197,33 @@ def test_rows_that_were_mended_go_through_when_it_is_run_again(run: Run) -> None
     assert again().status == "succeeded"
     assert set(Item.objects.values_list("amount", flat=True)) == {1}
     assert not QuarantinedRow.objects.exists()
+
+
+def test_what_was_accepted_is_shown_once_and_only_with_the_record_that_it_is_of(run: Run, boss: Client) -> None:
+    def accepted() -> int:
+        found = re.search(r"Accepted rows \((\d+)\)", boss.get(address("change", POISON)).content.decode())
+        return int(found[1]) if found else 0
+
+    def run_it() -> Run:
+        forced = dispatch.request_run(POISON, user="ana", reason="test", force=True)
+        worker.perform(forced.pk)
+        forced.refresh_from_db()
+        return forced
+
+    boss.post(address("accept", POISON), {"reason": "test orders"})
+    assert accepted() == 2
+    assert run_it().status == "succeeded"
+    assert accepted() == 2
+    # Run once more, both fail again: they wait now, though the record as it stands was made without them.
+    assert run_it().status == "failed"
+    assert accepted() == 0
+    boss.post(address("accept", POISON), {"reason": "still test orders"})
+    assert accepted() == 2
+    assert run_it().status == "succeeded"
+    assert accepted() == 2
+    Item.objects.filter(name__startswith="poison").update(name=Concat(Value("mended "), "name"))
+    assert run_it().status == "succeeded"
+    assert accepted() == 0
 
 
 def test_nobody_accepts_without_the_permission(run: Run, client_of_ana: Client) -> None:

@@ -9,11 +9,6 @@ from django.core.management.base import CommandParser
 from data_migrations.management.commands.base import IdempotentCommand
 
 
-def day(text: str) -> date:
-    """A date written YYYY-MM-DD; raises ValueError for anything else."""
-    return date.fromisoformat(text)
-
-
 class Command(IdempotentCommand):
     help = "Close orders that nobody touched for long."
     migration_name = "close_stale_orders_v2_2026_11_09"
@@ -21,7 +16,9 @@ class Command(IdempotentCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--before", type=day, default=date(2024, 1, 1), help="Placed before this day (YYYY-MM-DD).")
+        parser.add_argument(
+            "--before", type=date.fromisoformat, default=date(2024, 1, 1), help="Placed before this day (YYYY-MM-DD)."
+        )
         parser.add_argument(
             "--to", choices=("cancelled", "shipped"), default="cancelled", help="The status that they get."
         )
