@@ -6,6 +6,8 @@ PY := $(VENV)/bin/python
 HOST ?= 127.0.0.1
 PORT ?= 8000
 export HOST PORT
+# Where it is set, each of the thousand processes that the tests start would compile all code anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run fresh test test-fast soak lint bench bench-console screenshots wheel clean
 

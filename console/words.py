@@ -20,6 +20,8 @@ _STOPPED = {
     "cancel": "cancelled",
     "force stop": "stopped by force",
     "window": "its daily window closed",
+    "stop": "its worker was asked to stop",
+    "superseded": "another worker had taken it over",
     "limit": "as many batches as it was to do",
 }
 

@@ -50,9 +50,8 @@ def test_a_batched_run_is_paused_tuned_resumed_stopped_by_force_and_finished(sit
     steps.follow(page, "text=Pause…")
     check_looks(page, "pause")
     steps.follow(page, "text=Yes, pause it")
-    assert "It was asked to pause" in page.inner_text("main > .messagelist")
     steps.wait_for_status(page, "Paused")
-    # What was said while it was running is over.
+    # That it was asked to pause, as was said while it was running, is over.
     page.wait_for_selector("main > .messagelist", state="detached")
 
     steps.follow(page, "text=Batch size and pause…")

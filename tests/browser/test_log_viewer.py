@@ -281,7 +281,7 @@ def test_groups_are_folded_to_their_headings(site: Site, visit: Visit, runs: dic
     assert page.get_attribute("#L202 .console-fold-mark", "aria-expanded") == "true"
     page.click("[data-log-fold]")
     page.wait_for_function("document.querySelectorAll('.console-line').length === 2")
-    assert "Attempt 2, on host two (pid 7)" in page.inner_text("#L2001")
+    assert "Attempt 2, on host two (pid 7)" in page.text_content("#L2001")
     assert "999 lines" in page.inner_text("#L2001")
     page.click("text=Unfold all")
     page.wait_for_selector("#L1500, #L500")

@@ -90,6 +90,7 @@ def test_a_module_that_cannot_be_imported_is_a_row(client_of_ana: Client, settin
     assert address("run", "cannot_import") not in page
 
 
+@pytest.mark.slow
 def test_search_and_state_filters_work_together_and_survive(client_of_ana: Client):
     applied()
     html = text(client_of_ana.get(LIST + "?q=INCREMENT_items&state=pending"))
@@ -262,6 +263,7 @@ def test_what_code_applied_is_not_offered_to_run(client_of_ana: Client):
     assert "Unmark…" in html
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", Kind.values)
 @pytest.mark.parametrize("status", Status.values)
 def test_every_status_of_every_kind_has_its_page(client_of_ana: Client, status: str, kind: str):

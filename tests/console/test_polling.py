@@ -68,6 +68,7 @@ def test_after_the_moment_only_what_is_new_is_read(run: Run) -> None:
     assert polling.read(run.pk, 90, 5).ended is False, "lines are left"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_each_answer_is_the_one_that_the_database_gives(run: Run, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     monkeypatch.setattr(polling, "KEPT_LINES", 40)

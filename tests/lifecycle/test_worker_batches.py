@@ -95,7 +95,7 @@ def test_a_deploy_interrupts_at_a_batch_boundary_and_the_next_worker_goes_on(
     until(lambda: ended(run), seconds=120)
     assert (run.status, run.attempt) == (Status.SUCCEEDED, 2)
     assert [each.outcome for each in run.attempts.all()] == ["stopped: stop", "applied"]
-    assert any(f"{kept} rows done" in line.text for line in logs.read(run, limit=5000).lines)
+    assert any(f"{kept:,} rows were done" in line.text for line in logs.read(run, limit=5000).lines)
     assert amounts() == {1}
 
 

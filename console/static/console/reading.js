@@ -2,6 +2,8 @@
 import { Sequence } from "./sequence.js";
 
 const LIMIT = 500;
+// So often the same lines are asked for.
+const TRIES = 3;
 // The letters of console/lines.py that belong to a choice of levels, as in console/logs.py.
 const LEVELS = { problems: "ewrx", errors: "rx" };
 
@@ -79,15 +81,19 @@ export class Reading {
     if (this.#busy[side] || (side === "before" ? this.low <= 1 : this.caughtUp)) return false;
     this.#busy[side] = true;
     const turn = this.#turn;
-    const from = side === "before" ? this.low : this.high;
-    const page = await this.get(this.#query({ [side]: from }));
+    let came = false;
+    for (let tries = 0; tries < TRIES && !came; tries += 1) {
+      const from = side === "before" ? this.low : this.high;
+      const page = await this.get(this.#query({ [side]: from }));
+      if (!page || turn !== this.#turn) break;
+      // An answer to another question would leave a hole, or the lines out of order; the lines are still wanted.
+      came = side === "before" ? this.#up(page, from) : this.#down(page, from);
+    }
     this.#busy[side] = false;
-    if (!page || turn !== this.#turn) return false;
-    return side === "before" ? this.#up(page, from) : this.#down(page, from);
+    return came;
   }
 
   #up(page, from) {
-    // An answer to another question would leave a hole, or the lines out of order.
     if (this.low !== from || page.next !== from - 1) return false;
     // At the very top the browser does not keep what is seen where it is.
     if (this.pane.scrollTop === 0) this.pane.scrollTop = 1;
