@@ -55,6 +55,12 @@ def test_all_three_say_the_same(client_of_ana: Client) -> None:
     assert lines[0]["changes"] == [{"table": "t", "updated": 3}]
 
 
+def test_the_rows_of_a_run_that_failed_on_its_way_are_there(client_of_ana: Client) -> None:
+    a_run(status="failed", in_batches=True, progress_done=30, rows_before=10)
+    [row] = as_rows(sent(client_of_ana, "csv"))
+    assert (row["affected_rows"], row["rows_before"], row["rows"]) == ("", "10", "20")
+
+
 def test_an_empty_history_is_a_valid_file(client_of_ana: Client) -> None:
     assert json.loads(sent(client_of_ana, "json")) == []
     assert sent(client_of_ana, "jsonl") == ""
