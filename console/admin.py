@@ -257,10 +257,12 @@ class RunAdmin(PagesAdmin):
         return duration(run.elapsed) or "–"
 
     @admin.display(description="by")
-    def who(self, run: Run) -> str:
+    def who(self, run: Run) -> str | SafeString:
         """By whom, and through which door; of a mark its kind says that already."""
         by = run.requested_by or "–"
-        return by if run.door == Door.MARKED else f"{by} ({door(run.door)})"
+        if run.door == Door.MARKED:
+            return by
+        return format_html('{}<span class="console-description">{}</span>', by, door(run.door))
 
 
 @admin.register(Health)

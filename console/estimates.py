@@ -21,13 +21,19 @@ from data_migrations.batches import QuerysetSource
 from data_migrations.models import Checkpoint
 from data_migrations.registry import RegisteredMigration
 
+from . import rehearsals
 from .endings import NOTHING_DONE
 from .errors import LEFT_ROWS_ASIDE
-from .models import Kind, Run
+from .models import Kind, Run, RunQuerySet
+from .rehearsals import Parameters
 from .states import Status
 
 logger = logging.getLogger("console")
 
+MOST_RUNS = 20
+"""So many of the newest runs are looked through for one that says how long it takes."""
+MOST_TIMES = 10
+"""A run of fewer rows than this part of them says nothing: start and end weigh too much in it."""
 SECONDS = 0.5
 """How long counting may take."""
 
@@ -45,6 +51,8 @@ class Estimate:
         done_at: when the last of these were done.
         is_of_all: ``seconds`` are those of the whole although it goes on: what is left of them nobody knows.
         is_scaled: ``run`` had another number of rows, so that its time was taken for so many as there are now.
+        is_of_others: ``run`` had other parameters.
+        batch_size, pause: what somebody asked for while an earlier run went on, where this one goes on after it.
     """
 
     rows: int | None = None
@@ -55,16 +63,14 @@ class Estimate:
     done_at: datetime | None = None
     is_of_all: bool = False
     is_scaled: bool = False
+    is_of_others: bool = False
+    batch_size: int | None = None
+    pause: float | None = None
 
 
 def of(migration: RegisteredMigration, kind: str, database: str, values: Mapping[str, Any]) -> Estimate:
     """The estimate for a run; an empty one rather than an error."""
     place = _place(migration, kind, database)
-    run = _told_by(migration, kind, database, goes_on=place is not None)
-    seconds = None
-    if run is not None:
-        elapsed = run.elapsed.total_seconds() if run.elapsed else None
-        seconds = run.estimated_seconds if run.kind == Kind.DRY_RUN and kind != Kind.DRY_RUN else elapsed
     if place is None:
         rows, is_exact = _rows(migration, database, values) if kind == Kind.RUN else (None, False)
     else:
@@ -72,7 +78,13 @@ def of(migration: RegisteredMigration, kind: str, database: str, values: Mapping
         is_exact = rows is not None
         if rows == 0:
             return Estimate(0, True, done=place.rows, done_at=clock.aware(place.updated_at))
-    known = _rows_of(run) if run is not None else 0
+    wanted = rehearsals.parameters(migration, values)
+    run = _told_by(migration, kind, database, goes_on=place is not None, rows=rows, wanted=wanted)
+    seconds = None
+    if run is not None:
+        elapsed = run.elapsed.total_seconds() if run.elapsed else None
+        seconds = run.estimated_seconds if run.kind == Kind.DRY_RUN and kind != Kind.DRY_RUN else elapsed
+    known = (_rows_of(run) if run is not None else None) or 0
     is_scaled = seconds is not None and rows is not None and known > 0 and rows != known
     return Estimate(
         rows,
@@ -80,6 +92,9 @@ def of(migration: RegisteredMigration, kind: str, database: str, values: Mapping
         seconds * rows / known if seconds is not None and rows is not None and is_scaled else seconds,
         run,
         is_scaled=is_scaled,
+        is_of_others=run is not None and wanted is not None and not wanted.are_of(run),
+        batch_size=place.wanted_batch_size if place else None,
+        pause=place.wanted_pause if place else None,
         done=place.rows if place else None,
         done_at=clock.aware(place.updated_at) if place else None,
         is_of_all=place is not None and seconds is not None and (rows is None or not known),
@@ -104,29 +119,48 @@ def _left(place: Checkpoint, name: str, database: str) -> int | None:
     return None if place.total is None else max(place.total - place.rows, 0)
 
 
-def _rows_of(run: Run) -> int:
-    """How many rows the time of a run is that of; 0 where that is not known."""
+def _rows_of(run: Run) -> int | None:
+    """How many rows the time of a run is that of; None where that is not known."""
     if run.kind == Kind.DRY_RUN:
-        return run.tried[1] if run.tried is not None else 0
+        return run.tried[1] if run.tried is not None else None
     # All that it went through; of those it may have counted only some as done.
-    return run.own_rows or 0 if run.progress_total is None or run.rows_before else run.progress_total
+    return run.own_rows if run.progress_total is None or run.rows_before else run.progress_total
 
 
-def _told_by(migration: RegisteredMigration, kind: str, database: str, *, goes_on: bool) -> Run | None:
+def _told_by(
+    migration: RegisteredMigration,
+    kind: str,
+    database: str,
+    *,
+    goes_on: bool,
+    rows: int | None,
+    wanted: Parameters | None,
+) -> Run | None:
     """The last run that says how long such a one takes: of its kind, or a dry run that worked that out.
 
-    One that has set rows aside did all the others. A dry run that was itself of what an earlier run had left says that
-    of another one that goes on.
+    One with the same parameters before others. One that has set rows aside did all the others. A dry run that was
+    itself of what an earlier run had left says that of another one that goes on.
     """
     through = Q(status=Status.SUCCEEDED) | Q(status=Status.FAILED, error_class=LEFT_ROWS_ASIDE)
     done = Run.objects.of(migration.name).filter(through, database=database)
-    done = done.defer("arguments", "sealed_arguments", "changes", "course", "samples", "traceback")
+    done = done.defer("sealed_arguments", "changes", "course", "samples", "traceback")
     # Those that did the whole work in one go: the time of another one counts nights and repairs.
-    same = done.filter(kind=kind, attempt=1).exclude(note__in=NOTHING_DONE).exclude(rows_before__gt=0).first()
-    if same is not None or kind != Kind.RUN:
-        return same
+    same = done.filter(kind=kind, attempt=1).exclude(note__in=NOTHING_DONE).exclude(rows_before__gt=0)
+    found = _best(same, migration, rows, wanted)
+    if found is not None or kind != Kind.RUN:
+        return found
     dry = done.filter(kind=Kind.DRY_RUN, estimated_seconds__isnull=False)
-    return (dry if goes_on else dry.exclude(rows_before__gt=0)).first()
+    return _best(dry if goes_on else dry.exclude(rows_before__gt=0), migration, rows, wanted)
+
+
+def _best(runs: RunQuerySet, migration: RegisteredMigration, rows: int | None, wanted: Parameters | None) -> Run | None:
+    """The newest with those parameters, else the newest at all, of those that had rows enough to tell of so many."""
+    telling = [run for run in runs[:MOST_RUNS] if not migration.in_batches or _is_telling(_rows_of(run), rows)]
+    return next((run for run in telling if wanted and wanted.are_of(run)), telling[0] if telling else None)
+
+
+def _is_telling(known: int | None, rows: int | None) -> bool:
+    return known is None or (known > 0 and known * MOST_TIMES >= (rows or 0))
 
 
 def _rows(migration: RegisteredMigration, database: str, values: Mapping[str, Any]) -> tuple[int | None, bool]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC
+
+from data_migrations import clock
 
 from . import passages
 from .lines import LEVELS
@@ -136,12 +139,21 @@ def _fill(lines: Iterable[Line], limit: int) -> tuple[list[Line], bool]:
     return taken, True
 
 
-def download(run: Run) -> Iterator[str]:
-    """The whole log as text, piece by piece, each piece ending with a newline."""
+def download(run: Run, *, timed: bool = False) -> Iterator[str]:
+    """The whole log as text, piece by piece, each piece ending with a newline.
+
+    Args:
+        timed: begin each line with its time (ISO 8601, UTC) and its level, as ``lines.LEVELS`` has it.
+    """
     last = Run.objects.values_list("log_next", flat=True).get(pk=run.pk) - 1
     expected = 1
     for chunk in passages.chunks_from(run.pk, 1, last):
         if chunk.first > expected:
             yield passages.gap(expected, chunk.first - 1, chunk.at).text + "\n"
-        yield chunk.text + "\n"
+        yield "".join(map(_timed, passages.lines_of(chunk))) if timed else chunk.text + "\n"
         expected = chunk.first + chunk.count
+
+
+def _timed(line: Line) -> str:
+    at = clock.aware(line.at).astimezone(UTC)
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z {LEVELS.get(line.level, line.level):<7} {line.text}\n"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Count, DurationField, ExpressionWrapper, F, Max, Min, Q, Sum
@@ -44,6 +45,11 @@ class NotInstalled(RuntimeError):
 
     def __init__(self) -> None:
         super().__init__(" ".join((self.__doc__ or "").split()))
+
+
+def is_installed() -> bool:
+    """Whether there is the library that they need."""
+    return find_spec("prometheus_client") is not None
 
 
 def exposition(accept: str) -> tuple[bytes, str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import connections
 from django.db.utils import Error
+from django.utils import timezone
 
 from data_migrations import checkpoints
 from data_migrations.models import Checkpoint
@@ -16,6 +17,9 @@ from data_migrations.reporting import Door
 from .models import Run
 from .permissions import find
 from .states import FINISHED, Status
+
+EARLY_SECONDS = 10
+"""Before that nobody is told how long it still takes."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ def of(run: Run) -> Pace:
     if run.status in FINISHED:
         return Pace()
     rate = run.rate if run.status == Status.RUNNING else None
-    left = seconds_left(run.progress_done or 0, run.progress_total, rate)
+    left = None if _is_early(run) else seconds_left(run.progress_done or 0, run.progress_total, rate)
     checkpoint = _checkpoint(run)
     if checkpoint is None or not checkpoint.batches:
         return Pace(rate, left)
@@ -47,6 +51,12 @@ def of(run: Run) -> Pace:
         checkpoint.wanted_batch_size,
         checkpoint.wanted_pause,
     )
+
+
+def _is_early(run: Run) -> bool:
+    """Whether what it did so far says nothing of the rest: its first batches are slow, and small where they adapt."""
+    began = run.attempt_at or run.started_at
+    return began is None or (timezone.now() - began).total_seconds() < EARLY_SECONDS
 
 
 def _checkpoint(run: Run) -> Checkpoint | None:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.core.management.base import BaseCommand
+from django.db.models import Subquery
+from django.db.models.functions import Coalesce
+
 from data_migrations import arguments
 from data_migrations.exceptions import InvalidArgument
 from data_migrations.registry import RegisteredMigration
 
+from .endings import NOTHING_DONE
 from .models import Kind, Run
 from .states import Status
 
@@ -21,6 +26,39 @@ def last(migration: RegisteredMigration, database: str, values: Mapping[str, Any
 
     Values that are hidden are the same wherever they are given: they are not kept.
     """
+    wanted = parameters(migration, values)
+    if wanted is None:
+        return None
+    runs = Run.objects.of(migration.name).filter(database=database, status=Status.SUCCEEDED)
+    # What it tried has been done since, or undone.
+    over = runs.filter(kind__in=(Kind.RUN, Kind.REVERSE)).exclude(note__in=NOTHING_DONE).values("pk")[:1]
+    done = runs.filter(kind=Kind.DRY_RUN, checksum=migration.checksum, pk__gt=Coalesce(Subquery(over), 0))
+    done = done.defer("traceback", "sealed_arguments", "samples")
+    return next((run for run in done[:MOST_RUNS] if wanted.are_of(run)), None)
+
+
+class Parameters:
+    """What a command is run with, defaults among it, to be compared with what is kept of a run.
+
+    Args:
+        shown: what is given, as it is kept with a run.
+    """
+
+    def __init__(self, command: BaseCommand, shown: Mapping[str, Any]) -> None:
+        self.command = command
+        self._all = self._with_defaults(shown)
+
+    def are_of(self, run: Run) -> bool:
+        """Whether a run had the same; a shell keeps what was not given, too."""
+        return self._with_defaults(run.arguments) == self._all
+
+    def _with_defaults(self, shown: Mapping[str, Any]) -> dict[str, Any]:
+        known = {**arguments.defaults(self.command, shown), **shown}
+        return {dest: value for dest, value in known.items() if value not in (None, "", [])}
+
+
+def parameters(migration: RegisteredMigration, values: Mapping[str, Any]) -> Parameters | None:
+    """The parameters that a run is asked for with; None where the command would not take them."""
     if migration.command_class is None:
         return None
     command = migration.command_class()
@@ -28,9 +66,4 @@ def last(migration: RegisteredMigration, database: str, values: Mapping[str, Any
         shown = arguments.masked(command, arguments.to_options(command, values))
     except InvalidArgument:
         return None
-    wanted = {dest: value for dest, value in shown.items() if dest in values}
-    done = Run.objects.of(migration.name).filter(
-        database=database, kind=Kind.DRY_RUN, status=Status.SUCCEEDED, checksum=migration.checksum
-    )
-    done = done.defer("traceback", "sealed_arguments", "samples")
-    return next((run for run in done[:MOST_RUNS] if run.arguments == wanted), None)
+    return Parameters(command, {dest: value for dest, value in shown.items() if dest in values})

@@ -108,7 +108,7 @@ def of_migration(hooks: PermissionHooks, request: HttpRequest, row: Row, databas
         resume = [] if why else [Tool(f"Resume run {held.pk}…", control_url(controls.RESUME, held))]
     kinds: list[tuple[str, str, str]] = [
         (Kind.DRY_RUN, "Dry run…", migration_url("run", row.name, database, kind="dry_run")),
-        (Kind.RUN, "Run again…" if row.applied else "Run…", migration_url("run", row.name, database)),
+        (Kind.RUN, *_run_tool(row, database)),
     ]
     if row.registered is not None and row.registered.reversible:
         kinds.append((Kind.REVERSE, "Reverse…", migration_url("run", row.name, database, kind="reverse")))
@@ -122,6 +122,16 @@ def of_migration(hooks: PermissionHooks, request: HttpRequest, row: Row, databas
         for kind, label, url in kinds
         if hooks.has_kind_permission(request, kind, row.registered)
     ]
+
+
+def _run_tool(row: Row, database: str) -> tuple[str, str]:
+    """The words of the button that runs it, and where it leads."""
+    if row.look != "through":
+        return "Run again…" if row.applied else "Run…", migration_url("run", row.name, database)
+    # Only the record is missing: the form begins as the run had it that did the rows.
+    last = Run.objects.of(row.name).filter(database=database, kind=Kind.RUN).values_list("pk", flat=True).first()
+    again = {"again": str(last)} if last is not None else {}
+    return "Record it…", migration_url("run", row.name, database, **again)
 
 
 def of_run(hooks: PermissionHooks, request: HttpRequest, run: Run) -> list[Tool]:

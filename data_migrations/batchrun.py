@@ -309,7 +309,7 @@ class BatchRun:
         if not keys:
             return
         batch_for: Callable[[Sequence[Any]], Batch] = self.command.batch_of_keys
-        self.reporter.message("info", f"Trying {counted(len(keys), 'quarantined row')} again.")
+        self.reporter.message("info", f"Trying {counted(len(keys), 'row')} again that {were(len(keys))} set aside.")
         watched = nullcontext() if self.lease is not None else self.sampler.around(batch_for(keys))
         with transaction.atomic(using=self.using), watched:
             self.sampler.is_searching = True

@@ -11,8 +11,7 @@ from . import checkpoints, databases, registry
 from .exceptions import AlreadyRunning, LedgerMissing
 from .leases import ensure_row, is_live
 from .models import AppliedMigration, AppliedSource, Checkpoint, Event, Lease, LedgerEvent, QuarantinedRow
-from .reporting import Door
-from .words import counted
+from .reporting import Door, SetAside
 
 _TABLES = (AppliedMigration, LedgerEvent, Lease, Checkpoint, QuarantinedRow)
 
@@ -215,9 +214,9 @@ def settle(name: str, using: str) -> None:
         _settle(_require_idle(name, using), using)
 
 
-def note_accepted(name: str, rows: int, *, using: str, by: str, reason: str, door: Door = Door.MARKED) -> None:
-    """Write into the history that somebody takes quarantined rows as they are, in the current transaction."""
-    _note(name, Event.ACCEPTED, using, by, door, f"{counted(rows, 'quarantined row')}: {reason}")
+def note_accepted(name: str, rows: SetAside, *, using: str, by: str, reason: str, door: Door = Door.MARKED) -> None:
+    """Write into the history that somebody takes rows that were set aside as they are, in the current transaction."""
+    _note(name, Event.ACCEPTED, using, by, door, f"{rows}: {reason}")
 
 
 def _require_idle(name: str, using: str) -> Lease:

@@ -11,6 +11,8 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 
 from . import databases, ledger
 from .models import NAME_LENGTH, QuarantinedRow
+from .reporting import FEW_KEYS, SetAside
+from .words import row_key
 
 
 def put(name: str, using: str, key: Any, error: BaseException, *, model: str = "") -> None:
@@ -60,13 +62,13 @@ def accept(name: str, using: str, *, by: str, reason: str) -> int:
     The run that finds the quarantine accepted counts as applied.
     """
     with transaction.atomic(using=using):
-        count = (
-            QuarantinedRow.objects.using(using)
-            .filter(name=name, accepted_at=None)
-            .update(accepted_by=by, accepted_reason=reason, accepted_at=databases.now(using))
-        )
+        now = databases.now(using)
+        theirs = QuarantinedRow.objects.using(using).filter(name=name)
+        count = theirs.filter(accepted_at=None).update(accepted_by=by, accepted_reason=reason, accepted_at=now)
         if count:
-            ledger.note_accepted(name, count, using=using, by=by, reason=reason)
+            first = theirs.filter(accepted_at=now).values_list("key", flat=True)[:FEW_KEYS]
+            aside = SetAside(count, [row_key(json.loads(key)) for key in first])
+            ledger.note_accepted(name, aside, using=using, by=by, reason=reason)
     return count
 
 

@@ -82,6 +82,11 @@ class RegisteredMigration:
         return self.command_class is not None and self.command_class.in_batches
 
     @property
+    def adapts(self) -> bool:
+        """Whether the size of its batches follows the time that they take."""
+        return self.in_batches and bool(getattr(self.command_class, "target_batch_seconds", None))
+
+    @property
     def depends_on(self) -> tuple[str, ...]:
         """Names of the data migrations that come first."""
         return tuple(self.command_class.depends_on) if self.command_class else ()

@@ -109,7 +109,7 @@ def starts(when: datetime | None) -> str | SafeString:
     return format_html(
         '<time datetime="{}">in {}, {}</time>',
         local.isoformat(),
-        timesince(now, local, depth=1) if (local - now).total_seconds() >= 60 else "a minute",
+        timesince(now, local) if (local - now).total_seconds() >= 60 else "a minute",
         f"{local:%Y-%m-%d %H:%M %Z}",
     )
 

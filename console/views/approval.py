@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 
-from console import approval, decisions, estimates, schedule, tools, uploads
+from console import approval, decisions, estimates, rehearsals, schedule, tools, uploads
 from console.forms import DecisionForm
 from console.models import Kind, Run
 from console.permissions import find, require
@@ -100,6 +100,7 @@ def _facts(admin: ConsoleAdmin, request: HttpRequest, run: Run) -> dict[str, Any
         "estimate": estimates.of(migration, run.kind, run.database, values)
         if migration is not None and run.kind != Kind.DRY_RUN
         else None,
+        "rehearsal": rehearsals.last(migration, run.database, values) if migration is not None else None,
         "dry_run": Run.objects.of(run.migration)
         .filter(database=run.database, kind=Kind.DRY_RUN, checksum=run.checksum)
         .defer("traceback", "sealed_arguments", "arguments", "changes", "course")

@@ -42,7 +42,8 @@ def show(admin: ConsoleAdmin, request: HttpRequest) -> HttpResponse:
         sentence=WORDS[report.state],
         look_at=[*report.of(State.BAD), *report.of(State.WARNING), *report.of(State.UNKNOWN)],
         json_url=reverse(f"{site}:console_health_json"),
-        metrics_url=reverse(f"{site}:console_health_metrics"),
+        metrics_url=reverse(f"{site}:console_health_metrics") if metrics.is_installed() else "",
+        list_url=reverse(f"{site}:console_migration_changelist"),
     )
 
 

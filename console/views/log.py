@@ -165,10 +165,11 @@ def groups(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
 
 
 def download(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> StreamingHttpResponse:
-    """The whole log as a text file, sent while it is read."""
+    """The whole log as a text file, sent while it is read; with ``?times=1`` each line with its time and level."""
     require(admin.has_view_permission(request) and admin.has_view_log_permission(request), "read this log")
     run = get_or_404(pk)
-    response = StreamingHttpResponse(streamed(request, logs.download(run)), content_type="text/plain; charset=utf-8")
+    lines = logs.download(run, timed=request.GET.get("times") == "1")
+    response = StreamingHttpResponse(streamed(request, lines), content_type="text/plain; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="run-{run.pk}.log"'
     response["X-Content-Type-Options"] = "nosniff"
     patch_cache_control(response, private=True, no_store=True)

@@ -15,7 +15,7 @@ from console.endings import NOTHING_DONE
 from console.models import Run
 from console.permissions import narrowed, require
 from console.states import Status
-from data_migrations import ledger
+from data_migrations import arguments, ledger
 from data_migrations.exceptions import DataMigrationError
 from data_migrations.models import LedgerEvent
 
@@ -45,6 +45,9 @@ def show(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
         database=database,
         databases=catalogue.databases(),
         dependencies=dependencies(row, database),
+        arguments=arguments.describe(row.registered.command_class)
+        if row.registered and row.registered.command_class
+        else (),
         events=_events(name, database),
         runs=[(run, usual.words(run, durations.before(run))) for run in runs],
         chart=chart.of(runs, durations.of(name)),
@@ -119,12 +122,14 @@ def _difference(row: catalogue.Row, database: str) -> Difference | None:
     return differences.between(ledger.source_as_applied(row.record.checksum, database), row.registered.source)
 
 
-def _events(name: str, database: str) -> list[tuple[LedgerEvent, int | None]]:
-    """What was done to its record, newest first, each with the number of the run that did it, where one is known."""
+def _events(name: str, database: str) -> list[tuple[LedgerEvent, Run | None]]:
+    """What was done to its record, newest first, each with the run that did it, where one is known."""
     try:
         events = list(reversed(ledger.events(name, database)))[:LAST_RUNS]
     except DataMigrationError:
         return []
     keys = [event.run_key for event in events if event.run_key]
-    runs = dict(Run.objects.filter(key__in=keys).values_list("key", "pk")) if keys else {}
+    runs = (
+        {run.key: run for run in Run.objects.filter(key__in=keys).only("key", "decision", "decided_by")} if keys else {}
+    )
     return [(event, runs.get(event.run_key)) for event in events]

@@ -17,12 +17,14 @@ from console import catalogue, dispatch, tools
 from console.forms import ReasonForm
 from console.models import Kind, Run
 from console.permissions import require
-from data_migrations import ledger, quarantine
+from console.states import Status
+from data_migrations import clock, ledger, quarantine
 from data_migrations.models import Event, QuarantinedRow
-from data_migrations.words import counted
+from data_migrations.words import counted, were
 
 from .page import ConsoleAdmin, chosen_database, crumbs, render, row_or_404
 
+APPLIED = (Event.APPLIED, Event.REAPPLIED)
 # Rows in a page; the shell shows all.
 MOST_ROWS = 100
 
@@ -76,7 +78,7 @@ def of(
         name,
         len(waiting),
         [AsideRow(each, _admin_url(admin, request, each, database)) for each in waiting[:MOST_ROWS]],
-        _accepted(rows, waiting, name, database)[:MOST_ROWS],
+        _accepted(rows, name, database)[:MOST_ROWS],
         tools.migration_url("accept", name, database)
         if waiting and is_over and admin.has_accept_permission(request, migration)
         else "",
@@ -87,31 +89,55 @@ def of(
     )
 
 
-def _accepted(
-    rows: list[QuarantinedRow], waiting: list[QuarantinedRow], name: str, database: str
-) -> list[QuarantinedRow]:
-    """The rows that the record as it stands leaves as they are, or the one that is to come; each once.
+def accepted(name: str, database: str) -> list[QuarantinedRow]:
+    """The rows that the record as it stands leaves as they are, or the one that is to come; each once."""
+    try:
+        rows = quarantine.every(name, database)
+    except Error:
+        return []
+    return _accepted(rows, name, database)
 
-    What was accepted before an earlier application has been worked on anew since.
+
+def _accepted(rows: list[QuarantinedRow], name: str, database: str, run: Run | None = None) -> list[QuarantinedRow]:
+    """The rows that a record leaves as they are; each once.
+
+    What was accepted before an earlier application has been worked on anew since, and what waits now fails again.
+
+    Args:
+        run: the one whose record it is; that which stands, or is to come, where it is None.
     """
-    done = (Event.APPLIED, Event.REAPPLIED)
-    applied = [each.at for each in ledger.events(name, database) if each.event in done]
-    since = applied[-2] if len(applied) > 1 else None
-    again = {each.key for each in waiting}
-    newest = {
-        each.key: each
-        for each in rows
-        if each.accepted_at is not None and each.key not in again and (since is None or each.accepted_at > since)
-    }
+    if not any(each.accepted_at for each in rows):
+        return []
+    until = clock.aware(run.finished_at) if run is not None and run.finished_at is not None else None
+    done = [clock.aware(each.at) for each in ledger.events(name, database) if each.event in APPLIED]
+    if run is not None:
+        # Its own application is noted a moment before its end.
+        done = [at for at in done if until is None or at <= until]
+    since = done[-2] if len(done) > 1 else None
+    again = {each.key for each in rows if each.accepted_at is None} if run is None else set()
+    newest = {}
+    for each in rows:
+        at = clock.aware(each.accepted_at) if each.accepted_at else None
+        if at and each.key not in again and (since is None or at > since) and (until is None or at <= until):
+            newest[each.key] = each
     return list(newest.values())
 
 
 def of_run(admin: ConsoleAdmin, request: HttpRequest, run: Run) -> Quarantine:
     """What a run has left, while no other one came after it; what there is now may be from a later one."""
     newer = Run.objects.of(run.migration).filter(database=run.database, kind=Kind.RUN, pk__gt=run.pk)
-    if not run.in_batches or newer.filter(started_at__isnull=False).exists():
+    if not run.in_batches or run.database not in connections:
         return Quarantine()
-    return of(admin, request, run.migration, run.database)
+    if not newer.filter(started_at__isnull=False).exists():
+        return of(admin, request, run.migration, run.database)
+    if run.status != Status.SUCCEEDED:
+        return Quarantine()
+    # Without which rows it is on record stays so, whatever came after it.
+    try:
+        rows = quarantine.every(run.migration, run.database)
+    except Error:
+        return Quarantine()
+    return Quarantine(run.migration, accepted=_accepted(rows, run.migration, run.database, run)[:MOST_ROWS])
 
 
 def _again(name: str, database: str) -> dict[str, str]:
@@ -151,11 +177,10 @@ def accept(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse
         count = quarantine.accept(name, database, by=request.user.get_username(), reason=reason)
         latest = Run.objects.of(name).filter(database=database).first()
         if latest is not None:
-            dispatch.log_entry(
-                request.user, latest, f"Accepted {counted(count, 'quarantined row')} of {name}: {reason}"
-            )
+            rows = f"{counted(count, 'row')} of {name} that {were(count)} set aside"
+            dispatch.log_entry(request.user, latest, f"Accepted {rows}: {reason}")
         stay = "1 row stays as it is" if count == 1 else f"{count:,} rows stay as they are"
-        messages.success(request, f"Accepted: {stay}. Run it again, and it counts as applied.")
+        messages.success(request, f"Accepted: {stay}. Record it, and it counts as applied.")
         return HttpResponseRedirect(back)
     return render(
         admin,

@@ -11,17 +11,17 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 
-from console import approval, catalogue, dispatch, environment, errors, estimates, rehearsals, schedule, tools, uploads
+from console import approval, catalogue, dispatch, environment, estimates, rehearsals, schedule, tools, uploads
 from console.catalogue import Row
 from console.estimates import Estimate
 from console.forms import PREFIX, RunForm, anew, initial_of
 from console.models import Kind, Run
 from console.permissions import require
-from console.states import Status
 from console.tickets import StaleTicket, Ticket, open_ticket
 from data_migrations import arguments, clock
 from data_migrations.exceptions import DataMigrationError
 
+from . import quarantine
 from .migration import dependencies
 from .page import ConsoleAdmin, chosen_database, crumbs, render, row_or_404
 
@@ -114,8 +114,8 @@ def confirm(admin: ConsoleAdmin, request: HttpRequest, row: Row, ticket: Ticket,
     assert row.registered.command_class is not None
     command = row.registered.command_class()
     shown = {dest: uploads.words(value) for dest, value in arguments.masked(command, ticket.values).items()}
-    last_failure = Run.objects.of(row.name).filter(database=ticket.database, status=Status.FAILED).first()
     target = row_or_404(row.name, ticket.database)
+    last_failure = target.failed_run
     now = timezone.now()
     window = schedule.window_of(row.registered, ticket.kind)
     asked = ticket.starts or now
@@ -137,7 +137,9 @@ def confirm(admin: ConsoleAdmin, request: HttpRequest, row: Row, ticket: Ticket,
         verb=VERBS[Kind(ticket.kind)],
         dependencies=dependencies(target, ticket.database),
         last_failure=last_failure,
-        last_failure_words=errors.told(last_failure).heading if last_failure else "",
+        last_failure_words=target.failure,
+        accepted=quarantine.accepted(row.name, ticket.database) if ticket.force and estimate.done is None else [],
+        tells_dry_run=tells,
         warning=warning,
         refusal=tools.why_not(ticket.kind, target) or _needs_force(ticket, target) or _past(ticket),
         wants_name=_wants_name(ticket, row),

@@ -80,6 +80,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest, pk: Any) -> HttpResponse:
         against_usual=usual.words(run, usual.before(run)),
         quarantine=quarantine.of_run(admin, request, run),
         samples=_samples(run),
+        adapts=migration is not None and migration.adapts,
         shows_samples=bool(run.samples) or migration is None or migration.in_batches,
         tried_part=_tried_part(run),
         since=_since(run),

@@ -44,9 +44,9 @@ class BatchVerbs(BaseCommand):
                 raise CommandError("Say why with --reason TEXT; it is kept in the history. Nothing was changed.")
             count = quarantine.accept(name, database, by=current_actor(), reason=reason)
             if not count:
-                self.stdout.write(f"{name} has no quarantined rows to accept.")
+                self.stdout.write(f"{name} has no rows that were set aside to accept.")
                 return
-            self.stdout.write(self.style.SUCCESS(f"Accepted: {counted(count, 'quarantined row')} of {name}."))
+            self.stdout.write(self.style.SUCCESS(f"Accepted: {counted(count, 'row')} of {name}."))
             if not ledger.is_applied(name, database):
                 self.stdout.write(f"Run it again, and it counts as applied: {self._how_to_run(name, database)}")
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -173,7 +174,7 @@ def test_buttons_follow_the_state(boss: Client) -> None:
 
 def test_batch_size_and_pause_are_changed_and_shown(client_of_ana: Client) -> None:
     checkpoint()
-    run = under_way(progress_done=300, progress_total=1000, rate=35.0)
+    run = under_way(progress_done=300, progress_total=1000, rate=35.0, started_at=timezone.now() - timedelta(minutes=1))
     address = run_address(run, "tune")
     untouched = client_of_ana.get(address)
     # The size of the moment is said, not sent: it may be one that adapts.
@@ -228,7 +229,7 @@ def test_of_a_command_that_is_gone_only_what_its_checkpoint_has_is_said() -> Non
 
 def test_the_state_of_a_run_as_json(client_of_ana: Client) -> None:
     checkpoint(wanted_batch_size=250)
-    run = under_way(progress_done=300, progress_total=1000, rate=35.0)
+    run = under_way(progress_done=300, progress_total=1000, rate=35.0, started_at=timezone.now() - timedelta(minutes=1))
     answer = client_of_ana.get(run_address(run, "state"))
     state = answer.json()
     assert (state["status"], state["is_active"], state["progress"]["done"]) == ("running", True, 300)

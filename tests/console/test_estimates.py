@@ -171,3 +171,34 @@ def test_what_took_so_long_for_another_number_of_rows_is_taken_for_those_there_a
     estimate = estimates.of(registry.get(BATCHED), "run", "default", {})
     assert estimate.is_scaled
     assert estimate.seconds == pytest.approx(5)
+
+
+def test_a_run_of_next_to_nothing_tells_nothing_of_many_rows() -> None:
+    whole = a_run(progress_total=40_000)
+    a_run(affected_rows=0, progress_total=0)
+    a_run(progress_total=3)
+    estimate = estimates.of(registry.get(BATCHED), "run", "default", {})
+    assert estimate.run == whole
+    assert estimate.seconds == pytest.approx(60 * 5000 / 40_000)
+    whole.delete()
+    # Rather nothing than the time of nothing, or a dry run.
+    assert told() is None
+    dry = a_run(kind="dry_run", estimated_seconds=24.0, progress_done=30, progress_total=5000)
+    assert told() == dry
+
+
+def test_a_run_with_the_same_parameters_tells_before_a_newer_one_with_others() -> None:
+    same = a_run(arguments={"each": 0.5})
+    other = a_run(arguments={"each": 0.1})
+    found = [estimates.of(registry.get(BATCHED), "run", "default", {"each": each}) for each in (0.5, 0.7)]
+    assert [(each.run, each.is_of_others) for each in found] == [(same, False), (other, True)]
+    # What a shell kept without its being given is the same as what nobody gave.
+    plain = a_run(arguments={"each": 0.0})
+    estimate = estimates.of(registry.get(BATCHED), "run", "default", {})
+    assert (estimate.run, estimate.is_of_others) == (plain, False)
+
+
+def test_the_pace_that_somebody_asked_for_goes_on_with_the_next_run(place: Checkpoint) -> None:
+    Checkpoint.objects.update(wanted_batch_size=250, wanted_pause=0.5)
+    estimate = estimates.of(registry.get(BATCHED), "run", "default", {})
+    assert (estimate.batch_size, estimate.pause) == (250, 0.5)

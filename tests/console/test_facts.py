@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
 from django.utils import timezone
 
 from console import dispatch
 from console.models import Run
-from data_migrations import ledger
+from data_migrations import ledger, registry
 from data_migrations.models import QuarantinedRow
 from data_migrations.reporting import Door
 from tests.console.factories import AttemptFactory
@@ -76,3 +78,57 @@ def test_the_rows_that_a_dry_run_would_set_aside_lead_to_their_errors(client_of_
     assert '<a href="?find=set+aside#console-log-title">The log has the error</a>' in text(
         client_of_ana.get(run_address(run))
     )
+
+
+def test_who_approved_it_stands_with_its_record(client_of_ana: Client) -> None:
+    run = a_run(decision="approved", decided_by="ben")
+    ledger.record(INCREMENT, using="default", by="ana", door=Door.WORKER, run_key=run.key)
+    assert f"run {run.pk}</a>, approved by ben" in text(client_of_ana.get(address("change")))
+
+
+def test_at_first_nobody_is_told_how_long_it_still_takes(client_of_ana: Client) -> None:
+    now = timezone.now()
+    fields = {"progress_done": 10, "progress_total": 1000, "rate": 5.0, "finished_at": None}
+    run = a_run(status="running", started_at=now, **fields)
+    assert "5.0 rows/s" in text(client_of_ana.get(run_address(run)))
+    assert " left</span>" not in text(client_of_ana.get(run_address(run)))
+    Run.objects.update(started_at=now - timedelta(seconds=30))
+    assert "about 3 m 18 s left</span>" in text(client_of_ana.get(run_address(run)))
+    # A later attempt begins anew.
+    Run.objects.update(attempt_at=now)
+    assert " left</span>" not in text(client_of_ana.get(run_address(run)))
+
+
+def test_what_is_destructive_and_what_it_takes_is_told_before_one_asks_for_it(
+    client_of_ana: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "<dt>Destructive</dt>" not in text(client_of_ana.get(address("change")))
+    monkeypatch.setattr(registry.get(INCREMENT).command_class, "destructive", True)
+    assert "<dt>Destructive</dt>" in text(client_of_ana.get(address("change")))
+    assert "It is destructive: what it takes away cannot be brought back." in text(client_of_ana.get(address("run")))
+    page = text(client_of_ana.get(address("change", "with_arguments_2026_01_09")))
+    assert '<code dir="ltr">country</code> (required): A country code.' in page
+
+
+def test_what_it_waits_for_stands_in_the_list(client_of_ana: Client) -> None:
+    page = text(client_of_ana.get("/admin/console/migration/"))
+    waits = f'<span class="console-description">After {INCREMENT}</span>'
+    assert waits in page
+    ledger.record(INCREMENT, using="default", by="ana", door=Door.SHELL)
+    assert waits not in text(client_of_ana.get("/admin/console/migration/"))
+
+
+def test_the_health_page_leads_to_metrics_only_where_there_are_some(
+    client_of_ana: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for installed in (True, False):
+        monkeypatch.setattr("console.metrics.is_installed", lambda installed=installed: installed)
+        page = text(client_of_ana.get("/admin/console/health/"))
+        assert ("metrics for Prometheus" in page) is installed
+        assert "what the data migrations themselves need is on" in page
+
+
+def test_without_a_script_only_a_log_that_grows_is_called_still(client_of_ana: Client) -> None:
+    for status, grows in (("running", True), ("paused", True), ("succeeded", False), ("failed", False)):
+        page = text(client_of_ana.get(run_address(a_run(status=status))))
+        assert ("Still: reload the page" in page) is grows, status

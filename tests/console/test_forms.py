@@ -407,6 +407,27 @@ def test_confirm_shows_environment_parameters_and_last_failure(client_of_ana: Cl
     assert "No, take me back" in html
 
 
+def test_confirm_tells_no_failure_that_was_mended_since(client_of_ana: Client):
+    a_run(status="failed", error_message="no such country", requested_at=timezone.now() - timedelta(hours=1))
+    assert "Last failure" in client_of_ana.post(address("run"), ASKED).content.decode()
+    a_run()
+    assert "Last failure" not in client_of_ana.post(address("run"), ASKED).content.decode()
+
+
+def test_confirm_tells_of_no_dry_run_that_was_before_the_last_run(client_of_ana: Client):
+    none = "None of this code with these parameters since it was last done."
+    assert none in client_of_ana.post(address("run"), ASKED).content.decode()
+    dry = a_run(kind="dry_run", checksum=registry.get(INCREMENT).checksum, arguments={})
+    html = client_of_ana.post(address("run"), ASKED).content.decode()
+    assert run_address(dry) in html
+    assert none not in html
+    # One that found nothing to do changed nothing.
+    a_run(note="Already applied: nothing was done.")
+    assert run_address(dry) in client_of_ana.post(address("run"), ASKED).content.decode()
+    a_run()
+    assert none in client_of_ana.post(address("run"), ASKED).content.decode()
+
+
 def test_confirm_says_what_is_taken_for_what_was_left_empty(client_of_ana: Client):
     html = client_of_ana.post(address("run", ARGUMENTS), {**ASKED, "arg-country": "de"}).content.decode()
     shown = html.split("<dt>Parameters</dt>")[1].split("</dd>")[0]

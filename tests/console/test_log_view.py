@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
+
 import pytest
 from django.test import Client
 
@@ -164,6 +167,17 @@ def test_download_has_everything(client_of_ana: Client, run: Run):
     assert "attachment" in response["Content-Disposition"]
     body = response.getvalue().decode()
     assert body.splitlines() == [f"line {number}" for number in range(1, 101)]
+
+
+def test_download_with_times_says_when_and_at_which_level(client_of_ana: Client, run: Run):
+    print_lines(run, "look out", level="w")
+    response = client_of_ana.get(run_address(run, "log_download") + "?times=1")
+    lines = response.getvalue().decode().splitlines()
+    assert len(lines) == 101
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z stdout  line 1", lines[0])
+    assert lines[-1].endswith("Z warning look out")
+    at = datetime.fromisoformat(lines[-1].partition("Z")[0]).replace(tzinfo=UTC)
+    assert abs((datetime.now(UTC) - at).total_seconds()) < 600
 
 
 @pytest.mark.parametrize("page", ["log", "log_search", "log_groups", "log_download"])

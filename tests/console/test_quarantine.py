@@ -150,8 +150,7 @@ def test_where_it_is_applied_already_both_are_said(run: Run, boss: Client) -> No
     assert '2 of them are <a href="#console-quarantine-title">set aside</a>, so that this is not recorded.' in page
     QuarantinedRow.objects.all().delete()
     page = boss.get(address("change", POISON)).content.decode()
-    assert "It is through with all its rows, but that is not recorded" in page
-    assert "not recorded as applied:" not in page
+    assert "It is through with all its rows, and only has to be recorded, although it is applied already" in page
 
 
 def test_the_list_and_the_page_say_what_to_do_about_them(run: Run, boss: Client) -> None:
@@ -169,9 +168,11 @@ def test_the_list_and_the_page_say_what_to_do_about_them(run: Run, boss: Client)
     assert "Its last run failed" not in page
     QuarantinedRow.objects.all()[:1].get().delete()
     boss.post(address("accept", POISON), {"reason": "They are test orders"})
-    assert "It is through with all its rows, but not recorded as applied" in (
-        boss.get(address("change", POISON)).content.decode()
-    )
+    page = boss.get(address("change", POISON)).content.decode()
+    assert "It is through with all its rows, and only has to be recorded: <a " in page
+    # The button says so, too, and begins with what the run had that did the rows.
+    url = address("run", POISON, again=str(run.pk)).replace("&", "&amp;")
+    assert f'<a href="{url}">Record it…</a>' in page
 
 
 def test_rows_are_accepted_with_a_reason_and_then_it_counts_as_applied(run: Run, boss: Client) -> None:
@@ -214,9 +215,16 @@ def test_what_was_accepted_is_shown_once_and_only_with_the_record_that_it_is_of(
     assert accepted() == 2
     assert run_it().status == "succeeded"
     assert accepted() == 2
+    applying = Run.objects.latest()
     # Run once more, both fail again: they wait now, though the record as it stands was made without them.
+    asked = {"kind": "run", "database": "default", "reason": "again", "force": "on"}
+    confirm = " ".join(boss.post(address("run", POISON), asked).content.decode().split())
+    assert "<dt>Accepted rows</dt><dd>2 that were accepted are tried again;" in confirm
     assert run_it().status == "failed"
     assert accepted() == 0
+    # Without which rows it was recorded stays to be read where that was.
+    assert "Accepted rows (2)" in boss.get(run_address(applying)).content.decode()
+    assert "Accepted rows" not in boss.get(run_address(run)).content.decode()
     boss.post(address("accept", POISON), {"reason": "still test orders"})
     assert accepted() == 2
     assert run_it().status == "succeeded"
@@ -224,6 +232,7 @@ def test_what_was_accepted_is_shown_once_and_only_with_the_record_that_it_is_of(
     Item.objects.filter(name__startswith="poison").update(name=Concat(Value("mended "), "name"))
     assert run_it().status == "succeeded"
     assert accepted() == 0
+    assert "Accepted rows" not in boss.get(run_address(Run.objects.latest())).content.decode()
 
 
 def test_nobody_accepts_without_the_permission(run: Run, client_of_ana: Client) -> None:

@@ -11,7 +11,7 @@ from django.db.models import F
 
 from data_migrations import checkpoints, ledger, quarantine
 from data_migrations.exceptions import BatchFailed, QuarantineNotEmpty, Refused, StoppedEarly, UnknownMigration
-from data_migrations.models import Event, LedgerEvent
+from data_migrations.models import Event, LedgerEvent, QuarantinedRow
 from tests.data_migrations.factories import ItemFactory
 from tests.testapp.models import Item
 
@@ -104,17 +104,19 @@ def test_accepted_rows_are_kept_with_who_and_why(poisoned, run, monkeypatch):
             run("custom_migrations", "quarantine", POISON, "--accept", *reason)
     assert len(quarantine.rows(POISON, "default")) == 2
     output = run("custom_migrations", "quarantine", POISON, "--accept", "--reason", "test accounts")
-    assert f"Accepted: 2 quarantined rows of {POISON}." in output
+    assert f"Accepted: 2 rows of {POISON}." in output
     assert 'Run it again, and it counts as applied: "manage.py batch_poison"' in output
     event = LedgerEvent.objects.get(name=POISON)
-    assert (event.event, event.by, event.reason) == (Event.ACCEPTED, "ana", "2 quarantined rows: test accounts")
+    # Which rows it is on record without can be read there for good.
+    keys = ", ".join(f"key {row.key}" for row in QuarantinedRow.objects.all())
+    assert (event.event, event.by, event.reason) == (Event.ACCEPTED, "ana", f"2 rows ({keys}): test accounts")
     (row, _) = json.loads(run("custom_migrations", "quarantine", POISON, "--format", "json"))
     assert (row["accepted_by"], row["accepted_reason"]) == ("ana", "test accounts")
     assert f"Quarantined rows of {POISON}: 0; 2 accepted before." in run("custom_migrations", "quarantine", POISON)
     run("batch_poison")
     assert ledger.is_applied(POISON, "default")
     assert Item.objects.filter(amount=1).count() == 20
-    assert "no quarantined rows to accept" in run(
+    assert "no rows that were set aside to accept" in run(
         "custom_migrations", "quarantine", POISON, "--accept", "--reason", "x"
     )
     assert [event.event for event in ledger.events(POISON, "default")] == [Event.ACCEPTED, Event.APPLIED]

@@ -364,7 +364,7 @@ def test_a_retry_of_quarantined_rows_tells_a_shell_its_own_rows(many, run):
         run("batch_poison")
     Item.objects.filter(name="poison 1").update(name="healed 1")
     output = run("batch_poison")
-    assert "Trying 1 quarantined row again." in output
+    assert "Trying 1 row again that was set aside." in output
     assert "It went through (key " in output
     assert ", 1 row affected (101 with those of earlier runs)." in output
 

@@ -32,7 +32,8 @@ export class Signs {
   /** @param {string} state of the source @param {boolean} ended no line will come any more @param {number} last */
   chip(state, ended, last) {
     const shown = ended && QUIET.includes(state) ? "ended" : state;
-    const [name, text] = CHIPS[shown];
+    const isHeld = shown === "ended" && this.root.dataset.status === "paused";
+    const [name, text] = isHeld ? ["ended", "Paused"] : CHIPS[shown];
     this.box.hidden = WAITING.includes(this.root.dataset.status) && QUIET.includes(shown);
     if (this.box.dataset.state === name && this.box.textContent === text) return;
     this.box.dataset.state = name;
