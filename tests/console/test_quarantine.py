@@ -229,6 +229,9 @@ def test_what_was_accepted_is_shown_once_and_only_with_the_record_that_it_is_of(
     assert accepted() == 2
     assert run_it().status == "succeeded"
     assert accepted() == 2
+    page = boss.get(run_address(applying)).content.decode()
+    assert "Accepted rows (2)" in page
+    assert "still test orders" not in page
     Item.objects.filter(name__startswith="poison").update(name=Concat(Value("mended "), "name"))
     assert run_it().status == "succeeded"
     assert accepted() == 0
