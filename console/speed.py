@@ -31,7 +31,9 @@ class Chart:
 def of(run: Run) -> Chart | None:
     """The chart of a run; None for one that was too short to tell."""
     course = Course(run.course or ())
-    if course.points and run.progress_at is not None and run.progress_done is not None:
+    # After its last row it may still verify its work, which is no slowness.
+    has_more = course.points and run.progress_done is not None and run.progress_done > course.points[-1][1]
+    if has_more and run.progress_at is not None and run.progress_done is not None:
         course.end(clock.aware(run.progress_at).timestamp(), run.progress_done, course.points[-1][2])
     stretches = list(course.stretches())
     highest = max((stretch.rate for stretch in stretches), default=0.0)

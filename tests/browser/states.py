@@ -61,7 +61,14 @@ def write() -> None:
     ]
     _run("dry", EMAILS, STEPS[:5], kind="dry_run", affected_rows=1280, estimated_seconds=94, samples=samples,
          changes=[{"table": "shop_customer", "inserted": 0, "updated": 1280, "deleted": 0}])  # fmt: skip
-    _run("paused", BACKFILL, STEPS, control="pause", control_by="ben", **batched)
+    _run(
+        "paused",
+        BACKFILL,
+        STEPS,
+        note="Its finished batches are kept; “Resume…” lets this same run go on after them.",
+        control_by="ben",
+        **batched,
+    )
     _run("interrupted", BACKFILL, STEPS[:20], begun=True, note="Its process on worker-1 (pid 412) is gone.", **batched)
     _run("enqueued", SEGMENT)
     decided: dict[str, Any] = {"decision": "approved", "decided_by": "ana", "decided_at": now}

@@ -45,6 +45,13 @@ def test_where_it_is_now_is_the_last_point() -> None:
     assert chart.description.endswith("between 10 and 100, at last 100.")
 
 
+def test_what_it_did_after_its_last_row_is_no_slowness() -> None:
+    at = clock.from_timestamp(1100)
+    chart = speed.of(Run(course=COURSE, progress_done=900, progress_at=at))
+    assert chart is not None
+    assert chart.description.endswith("between 10 and 40, at last 20.")
+
+
 @pytest.mark.parametrize("points", [None, [], COURSE[:3], [(1000 + n, 5, 1) for n in range(9)]])
 def test_a_run_too_short_to_tell_and_one_that_stands_still_have_none(points: Any) -> None:
     assert speed.of(Run(course=points)) is None
