@@ -22,13 +22,16 @@ TAKEN_OVER = Q(kind__in=_WORK, started_at__isnull=False) | Q(kind__in=(Kind.MARK
 
 
 def ended(database: str, names: Collection[str] | None = None) -> dict[str, Run]:
-    """The failed or cancelled run of each data migration that has none after it that came to its end: one query.
+    """The failed or cancelled run of each data migration that has none after it that came to its end: two queries.
 
     Args:
         database: the alias.
         names: only these; all where it is None.
     """
-    return _newest(_UNDONE, Q(kind__in=_COUNTED) & (Q(status=Status.SUCCEEDED) | _UNDONE), database, names)
+    followed = Q(kind__in=_COUNTED) & (Q(status=Status.SUCCEEDED) | _UNDONE)
+    # Each along the index by status, which ends with the time: both at once would have to be sorted, all there are.
+    failed = _newest(Q(status=Status.FAILED), followed, database, names)
+    return failed | _newest(Q(status=Status.CANCELLED, started_at__isnull=False), followed, database, names)
 
 
 def held(database: str, names: Collection[str] | None = None) -> dict[str, Run]:
