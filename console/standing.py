@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from django.db.models import Exists, OuterRef, Q
 
@@ -22,38 +22,45 @@ TAKEN_OVER = Q(kind__in=_WORK, started_at__isnull=False) | Q(kind__in=(Kind.MARK
 
 
 def ended(database: str, names: Collection[str] | None = None) -> dict[str, Run]:
-    """The failed or cancelled run of each data migration that has none after it that came to its end: two queries.
+    """The failed or cancelled run of each data migration that has none after it that came to its end.
+
+    Three queries at the most.
 
     Args:
         database: the alias.
         names: only these; all where it is None.
     """
     followed = Q(kind__in=_COUNTED) & (Q(status=Status.SUCCEEDED) | _UNDONE)
-    # Each along the index by status, which ends with the time: both at once would have to be sorted, all there are.
-    failed = _newest(Q(status=Status.FAILED), followed, database, names)
-    return failed | _newest(Q(status=Status.CANCELLED, started_at__isnull=False), followed, database, names)
+    return _newest((Status.FAILED, Status.CANCELLED), followed, database, names)
 
 
 def held(database: str, names: Collection[str] | None = None) -> dict[str, Run]:
-    """The paused or interrupted run of each data migration that can still be taken up again: one query.
+    """The paused or interrupted run of each data migration that can still be taken up again.
 
     Until another one was begun, which went on in its place, or the record was set by hand. Arguments as ``ended``
     has them.
     """
-    return _newest(Q(status__in=RESUMABLE), TAKEN_OVER, database, names)
+    return _newest(RESUMABLE, TAKEN_OVER, database, names)
 
 
-def _newest(stopped: Q, followed: Q, database: str, names: Collection[str] | None) -> dict[str, Run]:
-    """The newest such run of each data migration that was not followed by such a one."""
+def _newest(statuses: Iterable[Status], followed: Q, database: str, names: Collection[str] | None) -> dict[str, Run]:
+    """The newest run of each data migration that has one of the statuses, and was not followed by such a one."""
     same = Run.objects.filter(database=OuterRef("database"), migration=OuterRef("migration"), pk__gt=OuterRef("pk"))
     later = same.filter(followed)
-    runs = Run.objects.filter(stopped, database=database, kind__in=_WORK)
+    runs = Run.objects.filter(database=database, kind__in=_WORK).exclude(_UNBEGUN)
     if names is not None:
         runs = runs.filter(migration__in=names)
     newest = runs.order_by("-requested_at").annotate(was_followed=Exists(later))
-    newest = newest.defer("traceback", "sealed_arguments", "arguments", "changes", "samples", "course", "result")
-    found: dict[str, Run] = {}
-    for run in newest[:MOST_RUNS]:
-        if not run.was_followed:
-            found.setdefault(run.migration, run)
-    return found
+    numbers: dict[str, int] = {}
+    # One status after the other, each along the index by status, which ends with the time. For several at once SQLite
+    # goes through all runs there are, by their time, and others sort them.
+    for status in statuses:
+        ended = newest.filter(status=status).values_list("pk", "migration", "was_followed")
+        for pk, migration, was_followed in ended[:MOST_RUNS]:
+            if not was_followed:
+                numbers[migration] = max(pk, numbers.get(migration, 0))
+    if not numbers:
+        return {}
+    found = Run.objects.filter(pk__in=numbers.values()).order_by()
+    found = found.defer("traceback", "sealed_arguments", "arguments", "changes", "samples", "course", "result")
+    return {run.migration: run for run in found}
