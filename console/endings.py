@@ -38,20 +38,21 @@ class Ending:
     fields: dict[str, Any] = field(default_factory=dict)
 
 
-ONWARDS = "after them"
-
-
 class Kept(NamedTuple):
-    """What is kept of a run that stopped, and from where it goes on; both as parts of a sentence."""
+    """What is kept of a run that stopped, and from where it goes on, as parts of a sentence; and whether it does.
+
+    One that does not begins anew.
+    """
 
     what: str
     onwards: str
+    goes_on: bool = False
 
     @classmethod
     def of(cls, run: RunInfo) -> Kept:
         """As the kind of the run has it."""
         if run.in_batches and not (run.dry_run or run.reverse):
-            return cls("Its finished batches are kept", ONWARDS)
+            return cls("Its finished batches are kept", "after them", goes_on=True)
         if run.atomic or run.dry_run:
             return cls("Nothing of it was kept", "from its beginning")
         return NOT_ATOMIC
@@ -172,7 +173,7 @@ def of_stop(
         status = Status.CANCELLED
         if control in ("cancel", "force"):
             who = by_force(by) if control == "force" else f"Cancelled{f' by {by}' if by else ''}"
-            again = "" if kept.onwards == ONWARDS else " Another run begins anew."
+            again = "" if kept.goes_on else " Another run begins anew."
             message = f"{who}. {error.kept}{again}".strip()
     why = error.reason if control == "force" else control or error.reason
     return Ending(status, f"stopped: {why}", {"note": message})

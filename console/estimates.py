@@ -21,7 +21,6 @@ from data_migrations.batches import QuerysetSource
 from data_migrations.models import Checkpoint
 from data_migrations.registry import RegisteredMigration
 
-from . import rehearsals
 from .endings import NOTHING_DONE
 from .errors import LEFT_ROWS_ASIDE
 from .models import Kind, Run, RunQuerySet
@@ -68,8 +67,15 @@ class Estimate:
     pause: float | None = None
 
 
-def of(migration: RegisteredMigration, kind: str, database: str, values: Mapping[str, Any]) -> Estimate:
-    """The estimate for a run; an empty one rather than an error."""
+def of(
+    migration: RegisteredMigration, kind: str, database: str, values: Mapping[str, Any], wanted: Parameters | None
+) -> Estimate:
+    """The estimate for a run; an empty one rather than an error.
+
+    Args:
+        values: its arguments, to count the rows with.
+        wanted: the same to compare with those of other runs; None where they cannot be.
+    """
     place = _place(migration, kind, database)
     if place is None:
         rows, is_exact = _rows(migration, database, values) if kind == Kind.RUN else (None, False)
@@ -78,7 +84,6 @@ def of(migration: RegisteredMigration, kind: str, database: str, values: Mapping
         is_exact = rows is not None
         if rows == 0:
             return Estimate(0, True, done=place.rows, done_at=clock.aware(place.updated_at))
-    wanted = rehearsals.parameters(migration, values)
     run = _told_by(migration, kind, database, goes_on=place is not None, rows=rows, wanted=wanted)
     seconds = None
     if run is not None:

@@ -309,7 +309,7 @@ class Recorder(Reporter):
 
     def _controlled(self, word: str, by: str) -> None:
         self.control, self.control_by = word, by
-        if text := endings.asked(word, by, in_batches=self._kept.onwards == endings.ONWARDS):
+        if text := endings.asked(word, by, in_batches=self._kept.goes_on):
             # Before the run hears of it: after its end it has no lines any more.
             self.message("warning", text)
         if self._on_control is not None:

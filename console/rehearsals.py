@@ -21,49 +21,54 @@ from .states import Status
 MOST_RUNS = 20
 
 
-def last(migration: RegisteredMigration, database: str, values: Mapping[str, Any]) -> Run | None:
-    """The newest dry run of the same code in the same database with the same parameters; None where there is none.
+class Parameters:
+    """What a command is run with, its defaults among it, to be compared with what is kept of a run.
 
     Values that are hidden are the same wherever they are given: they are not kept.
-    """
-    wanted = parameters(migration, values)
-    if wanted is None:
-        return None
-    runs = Run.objects.of(migration.name).filter(database=database, status=Status.SUCCEEDED)
-    # What it tried has been done since, or undone.
-    over = runs.filter(kind__in=(Kind.RUN, Kind.REVERSE)).exclude(note__in=NOTHING_DONE).values("pk")[:1]
-    done = runs.filter(kind=Kind.DRY_RUN, checksum=migration.checksum, pk__gt=Coalesce(Subquery(over), 0))
-    done = done.defer("traceback", "sealed_arguments", "samples")
-    return next((run for run in done[:MOST_RUNS] if wanted.are_of(run)), None)
-
-
-class Parameters:
-    """What a command is run with, defaults among it, to be compared with what is kept of a run.
 
     Args:
         shown: what is given, as it is kept with a run.
     """
 
     def __init__(self, command: BaseCommand, shown: Mapping[str, Any]) -> None:
-        self.command = command
+        self._defaults = arguments.defaults(command, {})
         self._all = self._with_defaults(shown)
+
+    @classmethod
+    def asked(cls, migration: RegisteredMigration, values: Mapping[str, Any]) -> Parameters | None:
+        """Those that a run is asked for with; None where the command would not take them."""
+        if migration.command_class is None:
+            return None
+        command = migration.command_class()
+        try:
+            shown = arguments.masked(command, arguments.to_options(command, values))
+        except InvalidArgument:
+            return None
+        return cls(command, {dest: value for dest, value in shown.items() if dest in values})
+
+    @classmethod
+    def kept(cls, migration: RegisteredMigration, run: Run) -> Parameters | None:
+        """Those that are kept of a run; None where the command cannot be loaded here."""
+        return None if migration.command_class is None else cls(migration.command_class(), run.arguments)
 
     def are_of(self, run: Run) -> bool:
         """Whether a run had the same; a shell keeps what was not given, too."""
         return self._with_defaults(run.arguments) == self._all
 
     def _with_defaults(self, shown: Mapping[str, Any]) -> dict[str, Any]:
-        known = {**arguments.defaults(self.command, shown), **shown}
+        known = {**self._defaults, **shown}
         return {dest: value for dest, value in known.items() if value not in (None, "", [])}
 
 
-def parameters(migration: RegisteredMigration, values: Mapping[str, Any]) -> Parameters | None:
-    """The parameters that a run is asked for with; None where the command would not take them."""
-    if migration.command_class is None:
+def last(migration: RegisteredMigration, database: str, wanted: Parameters | None) -> Run | None:
+    """The newest dry run of the same code in the same database with those parameters; None where there is none.
+
+    Nor where a run came after it that did, or undid, what it tried.
+    """
+    if wanted is None:
         return None
-    command = migration.command_class()
-    try:
-        shown = arguments.masked(command, arguments.to_options(command, values))
-    except InvalidArgument:
-        return None
-    return Parameters(command, {dest: value for dest, value in shown.items() if dest in values})
+    runs = Run.objects.of(migration.name).filter(database=database, status=Status.SUCCEEDED)
+    over = runs.filter(kind__in=(Kind.RUN, Kind.REVERSE)).exclude(note__in=NOTHING_DONE).values("pk")[:1]
+    done = runs.filter(kind=Kind.DRY_RUN, checksum=migration.checksum, pk__gt=Coalesce(Subquery(over), 0))
+    done = done.defer("traceback", "sealed_arguments", "samples")
+    return next((run for run in done[:MOST_RUNS] if wanted.are_of(run)), None)

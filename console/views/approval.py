@@ -13,6 +13,7 @@ from console import approval, decisions, estimates, rehearsals, schedule, tools,
 from console.forms import DecisionForm
 from console.models import Kind, Run
 from console.permissions import find, require
+from console.rehearsals import Parameters
 
 from .migration import dependencies
 from .page import ConsoleAdmin, crumbs, render, row_or_404
@@ -87,6 +88,7 @@ def _facts(admin: ConsoleAdmin, request: HttpRequest, run: Run) -> dict[str, Any
     window = schedule.window_of(migration, run.kind)
     first = max(run.start_at or timezone.now(), timezone.now())
     values: dict[str, Any] = run.arguments if run.sealed_arguments == "" else {}
+    wanted = Parameters.kept(migration, run) if migration is not None else None
     return {
         "row": row,
         "migration": migration,
@@ -97,10 +99,13 @@ def _facts(admin: ConsoleAdmin, request: HttpRequest, run: Run) -> dict[str, Any
         "code_changed": migration is not None and migration.checksum != run.checksum,
         "window": window,
         "opens": window.next_opening(first) if window and not run.ignore_window and not window.is_open(first) else None,
-        "estimate": estimates.of(migration, run.kind, run.database, values)
+        "estimate": estimates.of(migration, run.kind, run.database, values, wanted)
         if migration is not None and run.kind != Kind.DRY_RUN
         else None,
-        "rehearsal": rehearsals.last(migration, run.database, values) if migration is not None else None,
+        "rehearsal": rehearsals.last(migration, run.database, wanted)
+        if migration is not None and run.kind == Kind.RUN
+        else None,
+        "rehearsal_hides": migration is not None and any(run.arguments.get(d) for d in migration.sensitive_arguments),
         "dry_run": Run.objects.of(run.migration)
         .filter(database=run.database, kind=Kind.DRY_RUN, checksum=run.checksum)
         .defer("traceback", "sealed_arguments", "arguments", "changes", "course")

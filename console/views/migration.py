@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,11 +17,14 @@ from console.models import Run
 from console.permissions import narrowed, require
 from console.states import Status
 from data_migrations import arguments, ledger
+from data_migrations.arguments import Argument
 from data_migrations.exceptions import DataMigrationError
 from data_migrations.models import LedgerEvent
 
 from . import quarantine
 from .page import ConsoleAdmin, chosen_database, crumbs, render, row_or_404
+
+logger = logging.getLogger("console")
 
 LAST_RUNS = 10
 
@@ -45,9 +49,7 @@ def show(admin: ConsoleAdmin, request: HttpRequest, name: str) -> HttpResponse:
         database=database,
         databases=catalogue.databases(),
         dependencies=dependencies(row, database),
-        arguments=arguments.describe(row.registered.command_class)
-        if row.registered and row.registered.command_class
-        else (),
+        arguments=_arguments(row),
         events=_events(name, database),
         runs=[(run, usual.words(run, durations.before(run))) for run in runs],
         chart=chart.of(runs, durations.of(name)),
@@ -113,6 +115,18 @@ def _around(row: catalogue.Row, database: str) -> list[tuple[str, schema.Around,
         (words[each.relation], each, f"{page}?{urlencode({'database': database, 'q': each.name})}")
         for each in schema.around(row.registered, database)
     ]
+
+
+def _arguments(row: catalogue.Row) -> list[Argument]:
+    """The command's own arguments; none where its author's code does not say."""
+    if row.registered is None or row.registered.command_class is None:
+        return []
+    try:
+        return arguments.describe(row.registered.command_class)
+    except Exception:
+        # Who looks at it has to see that and more; the form says what is wrong.
+        logger.warning("The arguments of %s cannot be read.", row.name, exc_info=True)
+        return []
 
 
 def _difference(row: catalogue.Row, database: str) -> Difference | None:

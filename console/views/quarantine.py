@@ -62,12 +62,7 @@ def of(
     Args:
         row: the data migration as it stands, where that is known already.
     """
-    if database not in connections:
-        return Quarantine()
-    try:
-        rows = quarantine.every(name, database)
-    except Error:
-        return Quarantine()
+    rows = _every(name, database)
     if not rows:
         return Quarantine()
     row = row or catalogue.find(name, database)
@@ -91,11 +86,15 @@ def of(
 
 def accepted(name: str, database: str) -> list[QuarantinedRow]:
     """The rows that the record as it stands leaves as they are, or the one that is to come; each once."""
+    return _accepted(_every(name, database), name, database)
+
+
+def _every(name: str, database: str) -> list[QuarantinedRow]:
+    """All rows set aside; none where the database does not say."""
     try:
-        rows = quarantine.every(name, database)
+        return quarantine.every(name, database) if database in connections else []
     except Error:
         return []
-    return _accepted(rows, name, database)
 
 
 def _accepted(rows: list[QuarantinedRow], name: str, database: str, run: Run | None = None) -> list[QuarantinedRow]:
@@ -126,17 +125,14 @@ def _accepted(rows: list[QuarantinedRow], name: str, database: str, run: Run | N
 def of_run(admin: ConsoleAdmin, request: HttpRequest, run: Run) -> Quarantine:
     """What a run has left, while no other one came after it; what there is now may be from a later one."""
     newer = Run.objects.of(run.migration).filter(database=run.database, kind=Kind.RUN, pk__gt=run.pk)
-    if not run.in_batches or run.database not in connections:
+    if not run.in_batches:
         return Quarantine()
     if not newer.filter(started_at__isnull=False).exists():
         return of(admin, request, run.migration, run.database)
     if run.status != Status.SUCCEEDED:
         return Quarantine()
     # Without which rows it is on record stays so, whatever came after it.
-    try:
-        rows = quarantine.every(run.migration, run.database)
-    except Error:
-        return Quarantine()
+    rows = _every(run.migration, run.database)
     return Quarantine(run.migration, accepted=_accepted(rows, run.migration, run.database, run)[:MOST_ROWS])
 
 

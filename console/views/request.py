@@ -17,6 +17,7 @@ from console.estimates import Estimate
 from console.forms import PREFIX, RunForm, anew, initial_of
 from console.models import Kind, Run
 from console.permissions import require
+from console.rehearsals import Parameters
 from console.tickets import StaleTicket, Ticket, open_ticket
 from data_migrations import arguments, clock
 from data_migrations.exceptions import DataMigrationError
@@ -119,10 +120,11 @@ def confirm(admin: ConsoleAdmin, request: HttpRequest, row: Row, ticket: Ticket,
     now = timezone.now()
     window = schedule.window_of(row.registered, ticket.kind)
     asked = ticket.starts or now
-    estimate = estimates.of(row.registered, ticket.kind, ticket.database, ticket.values)
+    wanted = Parameters.asked(row.registered, ticket.values)
+    estimate = estimates.of(row.registered, ticket.kind, ticket.database, ticket.values, wanted)
     # Where no row is left, what a dry run of them said is past.
     tells = ticket.kind == Kind.RUN and estimate.rows != 0
-    rehearsal = rehearsals.last(row.registered, ticket.database, ticket.values) if tells else None
+    rehearsal = rehearsals.last(row.registered, ticket.database, wanted) if tells else None
     return render(
         admin,
         request,

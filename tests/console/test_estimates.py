@@ -11,7 +11,9 @@ from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from console import estimates
+from console.estimates import Estimate
 from console.models import Run
+from console.rehearsals import Parameters
 from data_migrations import registry
 from data_migrations.models import Checkpoint, QuarantinedRow
 from tests.testapp.models import Item
@@ -75,8 +77,13 @@ def a_run(**fields: Any) -> Run:
     return Run.objects.create(migration=BATCHED, **values | fields)
 
 
+def estimate_of(kind: str = "run", values: dict[str, Any] | None = None) -> Estimate:
+    migration = registry.get(BATCHED)
+    return estimates.of(migration, kind, "default", values or {}, Parameters.asked(migration, values or {}))
+
+
 def told(kind: str = "run") -> Run | None:
-    return estimates.of(registry.get(BATCHED), kind, "default", {}).run
+    return estimate_of(kind).run
 
 
 def test_the_time_is_that_of_the_last_run_that_did_it_all_in_one_go() -> None:
@@ -87,7 +94,7 @@ def test_the_time_is_that_of_the_last_run_that_did_it_all_in_one_go() -> None:
     a_run(note="Already applied: nothing was done.")
     a_run(database="other")
     a_run(kind="reverse")
-    estimate = estimates.of(registry.get(BATCHED), "run", "default", {})
+    estimate = estimate_of()
     assert (estimate.run, estimate.seconds, estimate.rows) == (good, 60, 5000)
     assert told("dry_run") is None
 
@@ -96,9 +103,9 @@ def test_without_one_it_is_what_a_dry_run_worked_out() -> None:
     a_run(kind="dry_run")
     assert told() is None
     dry = a_run(kind="dry_run", estimated_seconds=724.0)
-    estimate = estimates.of(registry.get(BATCHED), "run", "default", {})
+    estimate = estimate_of()
     assert (estimate.run, estimate.seconds) == (dry, 724.0)
-    again = estimates.of(registry.get(BATCHED), "dry_run", "default", {})
+    again = estimate_of("dry_run")
     assert (again.run, again.seconds, again.rows) == (dry, 60, None)
 
 
@@ -113,14 +120,14 @@ def place() -> Checkpoint:
 
 def test_of_a_run_that_goes_on_it_is_what_is_left(place: Checkpoint) -> None:
     dry = a_run(kind="dry_run", estimated_seconds=50.0, progress_done=3000, progress_total=5000)
-    estimate = estimates.of(registry.get(BATCHED), "run", "default", {})
+    estimate = estimate_of()
     assert (estimate.run, estimate.rows, estimate.done) == (dry, 1000, 4000)
     assert estimate.seconds == pytest.approx(10)
     # A dry run after it was of what is left.
     a_run(kind="dry_run", estimated_seconds=12.0, progress_total=5000, progress_done=5000, rows_before=4000)
-    assert estimates.of(registry.get(BATCHED), "run", "default", {}).seconds == pytest.approx(12)
+    assert estimate_of().seconds == pytest.approx(12)
     a_run(affected_rows=4000)
-    assert estimates.of(registry.get(BATCHED), "run", "default", {}).seconds == pytest.approx(15)
+    assert estimate_of().seconds == pytest.approx(15)
 
 
 def test_of_a_run_that_has_only_its_quarantine_left_it_is_those_rows(place: Checkpoint) -> None:
@@ -128,18 +135,18 @@ def test_of_a_run_that_has_only_its_quarantine_left_it_is_those_rows(place: Chec
     QuarantinedRow.objects.create(name=BATCHED, key="7", at=timezone.now())
     QuarantinedRow.objects.create(name=BATCHED, key="8", at=timezone.now(), accepted_at=timezone.now())
     a_run(affected_rows=5000)
-    estimate = estimates.of(registry.get(BATCHED), "run", "default", {})
+    estimate = estimate_of()
     assert (estimate.rows, estimate.done, estimate.is_exact) == (1, 4999, True)
     assert estimate.seconds == pytest.approx(60 / 5000)
     QuarantinedRow.objects.all().delete()
-    estimate = estimates.of(registry.get(BATCHED), "run", "default", {})
+    estimate = estimate_of()
     assert (estimate.rows, estimate.seconds) == (0, None)
 
 
 def test_where_nobody_knows_what_is_left_it_is_said_to_be_of_all(place: Checkpoint) -> None:
     Checkpoint.objects.update(total=None)
     a_run(affected_rows=5000)
-    estimate = estimates.of(registry.get(BATCHED), "run", "default", {})
+    estimate = estimate_of()
     assert (estimate.rows, estimate.done, estimate.seconds, estimate.is_of_all) == (None, 4000, 60, True)
 
 
@@ -151,24 +158,24 @@ def test_a_run_that_did_only_the_rest_tells_nothing_of_the_whole() -> None:
 
 @pytest.mark.parametrize("name", ["batch_numbers_2026_02_03", "import_items_2026_02_20", "increment_items_2026_01_01"])
 def test_what_comes_from_no_table_has_no_rows_to_tell(name: str) -> None:
-    assert estimates.of(registry.get(name), "run", "default", {}).rows is None
+    assert estimates.of(registry.get(name), "run", "default", {}, None).rows is None
 
 
 def test_a_run_that_did_all_but_the_rows_it_set_aside_tells_more_than_an_old_dry_run() -> None:
     a_run(kind="dry_run", estimated_seconds=724.0)
     aside = a_run(status="failed", error_class="data_migrations.exceptions.QuarantineNotEmpty", progress_total=5000)
-    estimate = estimates.of(registry.get(BATCHED), "run", "default", {})
+    estimate = estimate_of()
     assert (estimate.run, estimate.seconds, estimate.is_scaled) == (aside, 60, False)
 
 
 def test_what_took_so_long_for_another_number_of_rows_is_taken_for_those_there_are() -> None:
     a_run(progress_total=2500, affected_rows=3)
-    estimate = estimates.of(registry.get(BATCHED), "run", "default", {})
+    estimate = estimate_of()
     assert estimate.is_scaled
     assert estimate.seconds == pytest.approx(120)
     Run.objects.all().delete()
     a_run(kind="dry_run", estimated_seconds=10.0, progress_done=30, progress_total=10_000)
-    estimate = estimates.of(registry.get(BATCHED), "run", "default", {})
+    estimate = estimate_of()
     assert estimate.is_scaled
     assert estimate.seconds == pytest.approx(5)
 
@@ -177,7 +184,7 @@ def test_a_run_of_next_to_nothing_tells_nothing_of_many_rows() -> None:
     whole = a_run(progress_total=40_000)
     a_run(affected_rows=0, progress_total=0)
     a_run(progress_total=3)
-    estimate = estimates.of(registry.get(BATCHED), "run", "default", {})
+    estimate = estimate_of()
     assert estimate.run == whole
     assert estimate.seconds == pytest.approx(60 * 5000 / 40_000)
     whole.delete()
@@ -190,15 +197,15 @@ def test_a_run_of_next_to_nothing_tells_nothing_of_many_rows() -> None:
 def test_a_run_with_the_same_parameters_tells_before_a_newer_one_with_others() -> None:
     same = a_run(arguments={"each": 0.5})
     other = a_run(arguments={"each": 0.1})
-    found = [estimates.of(registry.get(BATCHED), "run", "default", {"each": each}) for each in (0.5, 0.7)]
+    found = [estimate_of("run", {"each": each}) for each in (0.5, 0.7)]
     assert [(each.run, each.is_of_others) for each in found] == [(same, False), (other, True)]
     # What a shell kept without its being given is the same as what nobody gave.
     plain = a_run(arguments={"each": 0.0})
-    estimate = estimates.of(registry.get(BATCHED), "run", "default", {})
+    estimate = estimate_of()
     assert (estimate.run, estimate.is_of_others) == (plain, False)
 
 
 def test_the_pace_that_somebody_asked_for_goes_on_with_the_next_run(place: Checkpoint) -> None:
     Checkpoint.objects.update(wanted_batch_size=250, wanted_pause=0.5)
-    estimate = estimates.of(registry.get(BATCHED), "run", "default", {})
+    estimate = estimate_of()
     assert (estimate.batch_size, estimate.pause) == (250, 0.5)

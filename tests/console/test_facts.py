@@ -75,9 +75,7 @@ def test_a_search_that_finds_nothing_offers_nothing_to_do_with_it(client_of_ana:
 
 def test_the_rows_that_a_dry_run_would_set_aside_lead_to_their_errors(client_of_ana: Client) -> None:
     run = a_run(kind="dry_run", set_aside={"count": 1, "keys": ["key 8"]})
-    assert '<a href="?find=set+aside#console-log-title">The log has the error</a>' in text(
-        client_of_ana.get(run_address(run))
-    )
+    assert '<a href="?find=set+aside">The log has the error</a>' in text(client_of_ana.get(run_address(run)))
 
 
 def test_who_approved_it_stands_with_its_record(client_of_ana: Client) -> None:
@@ -132,3 +130,16 @@ def test_without_a_script_only_a_log_that_grows_is_called_still(client_of_ana: C
     for status, grows in (("running", True), ("paused", True), ("succeeded", False), ("failed", False)):
         page = text(client_of_ana.get(run_address(a_run(status=status))))
         assert ("Still: reload the page" in page) is grows, status
+
+
+def test_a_command_whose_arguments_cannot_be_read_has_its_page_all_the_same(
+    client_of_ana: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(self: object, parser: object) -> None:
+        raise RuntimeError("no such table")
+
+    monkeypatch.setattr(registry.get(INCREMENT).command_class, "add_arguments", broken)
+    page = text(client_of_ana.get(address("change")))
+    assert "Not applied yet." in page
+    assert "<dt>Parameters</dt>" not in page
+    assert "cannot be read" in caplog.text

@@ -12,9 +12,10 @@ from django.utils import timezone
 
 from console import rehearsals
 from console.models import Run
+from console.rehearsals import Parameters
 from data_migrations import registry
 from data_migrations.models import Checkpoint, QuarantinedRow
-from tests.console.pages import INCREMENT, a_run, address, run_address
+from tests.console.pages import EVERYTHING, INCREMENT, a_run, address, person, run_address
 from tests.console.test_forms import ARGUMENTS, ASKED, VALUES
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -92,7 +93,53 @@ def test_only_the_newest_dry_runs_are_looked_at(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(rehearsals, "MOST_RUNS", 1)
     a_rehearsal()
     a_rehearsal(arguments={"lines": 2})
-    assert rehearsals.last(registry.get(INCREMENT), "default", {}) is None
+    migration = registry.get(INCREMENT)
+    assert rehearsals.last(migration, "default", Parameters.asked(migration, {})) is None
+    assert rehearsals.last(migration, "default", None) is None
+
+
+@pytest.fixture
+def bea(db: None) -> Client:
+    """A browser of somebody who may approve."""
+    client = Client()
+    client.force_login(person("bea", *EVERYTHING, "approve_run"))
+    return client
+
+
+def waits(**fields: Any) -> Run:
+    return a_run(
+        **{"status": "waiting", "started_at": None, "finished_at": None, "approval_expires_at": soon()} | fields
+    )
+
+
+def soon() -> Any:
+    return timezone.now() + timedelta(days=1)
+
+
+def test_who_is_to_approve_it_sees_the_dry_run_with_the_same_parameters(bea: Client) -> None:
+    dry = a_rehearsal(arguments={"lines": 2})
+    checksum = registry.get(INCREMENT).checksum
+    page = said(bea.get(run_address(waits(arguments={"lines": 2}, checksum=checksum), "approve")).content.decode())
+    assert f"Run {dry.pk} with these parameters" in page
+    assert "1,200 updated" in page
+    # Of others it is only told that there was one; and a reversal is not what it tried.
+    for fields in ({"arguments": {"lines": 3}}, {"arguments": {"lines": 2}, "kind": "reverse"}):
+        page = said(bea.get(run_address(waits(checksum=checksum, **fields), "approve")).content.decode())
+        assert f"Run {dry.pk} of the same code" in page
+        assert "with these parameters" not in page
+        assert "1,200 updated" not in page
+
+
+def test_what_is_hidden_is_compared_by_what_is_kept_of_it(bea: Client) -> None:
+    checksum = registry.get(ARGUMENTS).checksum
+    kept = {"country": "de", "password": "********"}
+    run = waits(migration=ARGUMENTS, arguments=kept, sealed_arguments="sealed", checksum=checksum)
+    plain = a_rehearsal(ARGUMENTS, arguments={})
+    page = said(bea.get(run_address(run, "approve")).content.decode())
+    assert f"Run {plain.pk} of the same code" in page
+    same = a_rehearsal(ARGUMENTS, arguments=kept)
+    page = said(bea.get(run_address(run, "approve")).content.decode())
+    assert f"Run {same.pk} with these parameters (those that are hidden may have been others)" in page
 
 
 def test_rows_that_would_be_set_aside_are_said_with_the_first_keys(client_of_ana: Client) -> None:

@@ -7,7 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connections
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from console import standing
@@ -256,3 +258,19 @@ def test_one_that_was_cancelled_on_its_way_is_named_with_who_did_it(
     history = text(client_of_ana.get("/admin/console/run/"))
     assert f"{words.capitalize()}</span>" in history
     assert "although applied" in history
+
+
+def test_they_are_found_through_the_index_however_many_runs_there_are() -> None:
+    for status in ("failed", "cancelled", "paused", "interrupted"):
+        a_run(status=status)
+    with CaptureQueriesContext(connections[Run.objects.db]) as captured:
+        standing.ended("default")
+        standing.held("default")
+    assert len(captured) <= 6
+    if connections[Run.objects.db].vendor != "sqlite":
+        return
+    for query in captured:
+        with connections[Run.objects.db].cursor() as cursor:
+            cursor.execute("EXPLAIN QUERY PLAN " + query["sql"])
+            plan = [str(step[-1]) for step in cursor.fetchall()]
+        assert not [step for step in plan if step.startswith("SCAN")], plan

@@ -139,3 +139,16 @@ def test_sensitive_values_are_masked_and_the_rest_is_plain():
     shown = arguments.masked(Command(), {"country": "de", "password": "hunter2", "since": date(2026, 1, 2), "x": 1})
     assert shown == {"country": "de", "password": "********", "since": "2026-01-02"}
     assert arguments.masked(Command(), {"password": ""})["password"] == ""
+
+
+class Defaulted(Command):
+    def add_arguments(self, parser):
+        parser.add_argument("--day", type=date.fromisoformat, default=date(2026, 1, 2))
+        parser.add_argument("--password", default="hunter2")
+        parser.add_argument("--nothing")
+        parser.add_argument("--hidden", default=argparse.SUPPRESS)
+
+
+def test_the_defaults_of_what_is_not_given_are_told_and_masked_as_what_is_given():
+    assert arguments.defaults(Defaulted(), {}) == {"day": "2026-01-02", "password": "********"}
+    assert arguments.defaults(Defaulted(), {"day": None, "password": "x"}) == {}

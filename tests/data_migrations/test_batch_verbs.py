@@ -97,6 +97,16 @@ def test_the_rows_set_aside_as_json(poisoned, run):
     assert rows[0]["traceback"].startswith("Traceback")
 
 
+def test_rows_are_not_accepted_without_its_being_written_down(poisoned, monkeypatch):
+    def lost(*args, **kwargs):
+        raise RuntimeError("the history cannot be written")
+
+    monkeypatch.setattr("data_migrations.ledger.note_accepted", lost)
+    with pytest.raises(RuntimeError, match="cannot be written"):
+        quarantine.accept(POISON, "default", by="ana", reason="test accounts")
+    assert len(quarantine.rows(POISON, "default")) == 2
+
+
 def test_accepted_rows_are_kept_with_who_and_why(poisoned, run, monkeypatch):
     monkeypatch.setenv("DATA_MIGRATIONS_ACTOR", "ana")
     for reason in ([], ["--reason", "  "]):

@@ -7,7 +7,7 @@
 import { SignedOut, ask } from "./ask.js";
 
 const ACTIVE_MS = 2000;
-const IDLE_MS = 10000;
+const IDLE_MS = 30000;
 const seen = new Map();
 let etag = "";
 let timer = 0;
