@@ -53,6 +53,7 @@ def test_a_batched_run_is_paused_tuned_resumed_stopped_by_force_and_finished(sit
     steps.wait_for_status(page, "Paused")
     # That it was asked to pause, as was said while it was running, is over.
     page.wait_for_selector("main > .messagelist", state="detached")
+    page.wait_for_function("document.querySelector('[data-log-chip]').textContent === 'Paused'")
 
     steps.follow(page, "text=Batch size and pause…")
     check_looks(page, "tune")

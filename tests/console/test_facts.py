@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from console import dispatch
 from console.models import Run
+from console.templatetags.console import starts
 from data_migrations import ledger, registry
 from data_migrations.models import QuarantinedRow
 from data_migrations.reporting import Door
@@ -143,3 +144,18 @@ def test_a_command_whose_arguments_cannot_be_read_has_its_page_all_the_same(
     assert "Not applied yet." in page
     assert "<dt>Parameters</dt>" not in page
     assert "cannot be read" in caplog.text
+
+
+def test_how_long_until_it_starts_is_not_rounded_down_by_an_hour() -> None:
+    when = timezone.now() + timedelta(hours=1, minutes=59, seconds=30)
+    assert "in 1\xa0hour, 59\xa0minutes, " in starts(when)
+
+
+def test_an_estimate_of_batches_that_adapt_is_called_rough(
+    client_of_ana: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = a_run(migration="batch_increment_2026_02_01", kind="dry_run", estimated_seconds=24.0)
+    for target, rough in ((None, False), (0.5, True)):
+        monkeypatch.setattr(registry.get(run.migration).command_class, "target_batch_seconds", target)
+        page = text(client_of_ana.get(run_address(run)))
+        assert ("roughly: their size adapts" in page) is rough

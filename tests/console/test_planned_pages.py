@@ -16,6 +16,7 @@ from console import dispatch
 from console.models import Run
 from console.states import Status
 from data_migrations import clock, ledger, registry
+from data_migrations.models import Checkpoint
 from data_migrations.reporting import Door
 from tests.console.pages import EVERYTHING, INCREMENT, address, person, run_address
 from tests.console.test_forms import ASKED, ticket_of
@@ -446,6 +447,27 @@ def test_the_confirm_page_says_how_many_rows_and_how_long(client_of_ana: Client)
     )  # fmt: skip
     page, _ = confirmed(client_of_ana, BATCHED, ASKED)
     assert f"about 5 m 00 s (as run {past.pk}," in text(page)
+
+
+def test_the_confirm_page_says_whose_time_it_is_and_which_pace_goes_on(client_of_ana: Client) -> None:
+    Item.objects.bulk_create([Item(name=str(number)) for number in range(10)])
+    now = timezone.now()
+    Run.objects.create(
+        migration=BATCHED, kind="run", status="succeeded", attempt=1, started_at=now - timedelta(minutes=5),
+        finished_at=now, arguments={"each": 0.5}, progress_total=5,
+    )  # fmt: skip
+    page, _ = confirmed(client_of_ana, BATCHED, {**ASKED, "arg-each": "0.5"})
+    assert "about 10 m 00 s (worked out from run" in text(page)
+    assert "with other parameters" not in text(page)
+    assert "Pace" not in text(page)
+    Checkpoint.objects.create(
+        name=BATCHED, rows=2, total=10, batches=1, started_at=now, updated_at=now, wanted_batch_size=1250,
+        wanted_pause=0.5,
+    )  # fmt: skip
+    page, _ = confirmed(client_of_ana, BATCHED, {**ASKED, "arg-each": "0.1"})
+    assert "with other parameters, " in text(page)
+    pace = "Pace 1,250 rows in a batch, a pause of 0.5 s between them, as was asked for of an earlier run"
+    assert pace in " ".join(text(page).split())
 
 
 def test_what_cannot_be_estimated_is_left_out_and_fails_nothing(

@@ -351,6 +351,8 @@ def test_a_run_in_batches_that_was_cancelled_goes_on_when_it_is_run_again(monkey
         "Cancelled by bea. Its committed batches are kept, and the next run goes on after them. It was not recorded as "
         "applied."
     )
+    said = "Cancelling was asked for by bea; it stops after its present batch."
+    assert said in [each.text for each in logs.read(run).lines]
 
 
 def test_a_paused_run_stops_and_runs_again_when_it_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
