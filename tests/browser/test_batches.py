@@ -101,6 +101,9 @@ def test_a_dry_run_shows_rows_before_and_after_and_how_long_it_would_take(site: 
     page.wait_for_selector("text=Before and after")
     assert page.locator(".console-samples code:text-is('needs_migration')").count() >= 3
     assert "All of it would take <strong>" in page.content()
+    # The row that would be set aside leads to its error.
+    steps.follow(page, "text=The log has the error")
+    page.wait_for_selector(".console-line-current:has-text('Would be set aside')")
     check_looks(page, "dry")
 
 

@@ -145,8 +145,13 @@ def test_the_rows_of_the_history_are_cards_on_a_small_screen_each_fact_with_its_
     # What the list can be sorted by stays in reach.
     sortable = page.locator("#result_list thead th .text a").all()
     assert [each.inner_text().casefold() for each in sortable if each.is_visible()] == ["run", "asked for"]
-    # Beside it on a wide one, in a table.
-    page.set_viewport_size({"width": 1280, "height": 900})
+    assert page.locator("a[href='#changelist-filter']").is_visible()
+    # So they are where the filters beside them leave them no more room.
+    page.set_viewport_size({"width": 1100, "height": 900})
+    assert page.evaluate(STICKS_OUT, "#result_list, .results, #result_list :is(tr, td, th)") == []
+    assert not page.locator("a[href='#changelist-filter']").is_visible()
+    # On a wide one it is a table.
+    page.set_viewport_size({"width": 1600, "height": 900})
     assert page.evaluate(LABELS) == []
 
 
